@@ -1,0 +1,112 @@
+package mm
+
+import "golang.org/x/sys/unix"
+
+// IOVec is one element of a scatter list in user memory.
+type IOVec struct {
+	Base Addr
+	Len  int
+}
+
+// Buffer is the memory that takes part in one I/O operation: a list of ranges
+// of user memory or one slice of kernel memory. Copying advances it. It is
+// owned by the system call that made it and used by one goroutine at a time.
+//
+// CopyOut and CopyIn copy as much as is possible; the error is EFAULT when a
+// user page could not be reached, and then the count says how much was done
+// before it, which most calls return instead of the error.
+type Buffer struct {
+	as     *AddressSpace // nil: kernel memory
+	cur    IOVec
+	rest   []IOVec
+	kernel []byte
+	left   int
+}
+
+// UserBuffer makes a Buffer of one range of user memory.
+func UserBuffer(as *AddressSpace, base Addr, n int) Buffer {
+	return Buffer{as: as, cur: IOVec{base, n}, left: n}
+}
+
+// VecBuffer makes a Buffer of several ranges. vec is kept, not copied; the
+// sum of its lengths must fit an int.
+func VecBuffer(as *AddressSpace, vec []IOVec) Buffer {
+	b := Buffer{as: as, rest: vec}
+	for _, v := range vec {
+		b.left += v.Len
+	}
+	b.next()
+	return b
+}
+
+// KernelBuffer makes a Buffer of kernel memory.
+func KernelBuffer(p []byte) Buffer { return Buffer{kernel: p, left: len(p)} }
+
+// Len is the number of bytes that are left.
+func (b *Buffer) Len() int { return b.left }
+
+// Limit shortens what is left to at most n bytes.
+func (b *Buffer) Limit(n int) {
+	if n < b.left {
+		b.left = n
+	}
+}
+
+// CopyOut copies p into the buffer (what read(2) does) and advances. It
+// returns less than len(p) only when the buffer is full (nil error) or a page
+// is bad (EFAULT).
+func (b *Buffer) CopyOut(p []byte) (int, error) {
+	return b.copy(p, func(as *AddressSpace, a Addr, p []byte) (int, error) { return as.CopyOut(a, p) },
+		func(k, p []byte) int { return copy(k, p) })
+}
+
+// CopyIn fills p from the buffer (what write(2) does) and advances.
+func (b *Buffer) CopyIn(p []byte) (int, error) {
+	return b.copy(p, func(as *AddressSpace, a Addr, p []byte) (int, error) { return as.CopyIn(p, a) },
+		func(k, p []byte) int { return copy(p, k) })
+}
+
+// Zero writes n zero bytes into the buffer and advances.
+func (b *Buffer) Zero(n int) (int, error) {
+	done := 0
+	for done < n && b.left > 0 {
+		m, err := b.CopyOut(zeros[:min(n-done, len(zeros))])
+		done += m
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+var zeros [PageSize]byte
+
+func (b *Buffer) copy(p []byte, user func(*AddressSpace, Addr, []byte) (int, error), kernel func(k, p []byte) int) (int, error) {
+	done := 0
+	for done < len(p) && b.left > 0 {
+		n := min(len(p)-done, b.left)
+		var err error
+		if b.as == nil {
+			n = kernel(b.kernel[:n], p[done:done+n])
+			b.kernel = b.kernel[n:]
+		} else {
+			n, err = user(b.as, b.cur.Base, p[done:done+min(n, b.cur.Len)])
+			b.cur.Base += Addr(n)
+			b.cur.Len -= n
+			b.next()
+		}
+		done += n
+		b.left -= n
+		if err != nil {
+			return done, unix.EFAULT
+		}
+	}
+	return done, nil
+}
+
+// next steps to the next range that is not empty.
+func (b *Buffer) next() {
+	for b.cur.Len == 0 && len(b.rest) > 0 {
+		b.cur, b.rest = b.rest[0], b.rest[1:]
+	}
+}

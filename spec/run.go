@@ -1,0 +1,95 @@
+// Package spec is what the command and the kernel agree on: the run
+// specification that a machine is given, the messages of the control port and
+// the report with which a machine ends. It is imported by both sides and
+// imports neither.
+//
+// The run specification is the OCI runtime specification's config.json
+// (https://github.com/opencontainers/runtime-spec, config.md) as far as it
+// concerns a unikernel; unknown members are ignored as that document asks.
+// What it has no word for are annotations under "husk.".
+package spec
+
+// Spec is one run specification.
+type Spec struct {
+	OCIVersion  string            `json:"ociVersion"`
+	Process     Process           `json:"process"`
+	Root        Root              `json:"root"`
+	Hostname    string            `json:"hostname,omitempty"`
+	Mounts      []Mount           `json:"mounts,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Process is the first process of the machine.
+type Process struct {
+	Terminal        bool        `json:"terminal,omitempty"`
+	ConsoleSize     ConsoleSize `json:"consoleSize,omitzero"`
+	User            User        `json:"user"`
+	Args            []string    `json:"args"`
+	Env             []string    `json:"env,omitempty"`
+	Cwd             string      `json:"cwd"`
+	Rlimits         []Rlimit    `json:"rlimits,omitempty"`
+	NoNewPrivileges bool        `json:"noNewPrivileges,omitempty"`
+}
+
+// ConsoleSize is the size of the terminal in characters.
+type ConsoleSize struct {
+	Height uint16 `json:"height"`
+	Width  uint16 `json:"width"`
+}
+
+// User is who the process runs as. Username, when set, is looked up in the
+// root's /etc/passwd by the kernel and wins over the numbers.
+type User struct {
+	UID            uint32   `json:"uid"`
+	GID            uint32   `json:"gid"`
+	Umask          *uint32  `json:"umask,omitempty"`
+	AdditionalGids []uint32 `json:"additionalGids,omitempty"`
+	Username       string   `json:"username,omitempty"`
+}
+
+// Rlimit is one resource limit, Type as in "RLIMIT_NOFILE".
+type Rlimit struct {
+	Type string `json:"type"`
+	Soft uint64 `json:"soft"`
+	Hard uint64 `json:"hard"`
+}
+
+// Root says where the root file system is. Path is "erofs:N" for the EROFS
+// image on the N-th block device (counted from 0) or "9p:TAG" for a shared
+// directory; a tmpfs overlay stands above it unless Readonly.
+type Root struct {
+	Path     string `json:"path"`
+	Readonly bool   `json:"readonly,omitempty"`
+}
+
+// Mount is a mount above the root. Source is "9p:TAG" or a name for virtual
+// file systems; Options are those of mount(8).
+type Mount struct {
+	Destination string   `json:"destination"`
+	Type        string   `json:"type,omitempty"`
+	Source      string   `json:"source,omitempty"`
+	Options     []string `json:"options,omitempty"`
+}
+
+// Annotations that the kernel understands.
+const (
+	// AnnotationStrace turns system call tracing on; its value is strace's
+	// -e trace= list ("all", "file", "openat,read", "!memory").
+	AnnotationStrace = "husk.strace"
+	// AnnotationVerbose ("1") lets the kernel log to the serial port.
+	AnnotationVerbose = "husk.verbose"
+	// AnnotationStdin is "none" when stdin is /dev/null.
+	AnnotationStdin = "husk.stdin"
+)
+
+// The names of the virtio-console ports. With a terminal, Stdin and Stdout
+// are the two directions of one stream, PortConsole, and the other two are
+// absent.
+const (
+	PortStdin   = "husk.stdin"
+	PortStdout  = "husk.stdout"
+	PortStderr  = "husk.stderr"
+	PortConsole = "husk.console"
+	PortControl = "husk.control"
+	PortTrace   = "husk.trace" // strace output, present when tracing
+)
