@@ -78,6 +78,9 @@ const (
 	AnnotationStrace = "husk.strace"
 	// AnnotationVerbose ("1") lets the kernel log to the serial port.
 	AnnotationVerbose = "husk.verbose"
+	// AnnotationExec is the file to execute, when set: args[0] is then only
+	// the name that the program sees, as with exec -a.
+	AnnotationExec = "husk.exec"
 	// AnnotationStdin is "none" when stdin is /dev/null.
 	AnnotationStdin = "husk.stdin"
 )
