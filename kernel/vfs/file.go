@@ -47,6 +47,10 @@ type FileOps interface {
 	Read(c Caller, f *File, b *mm.Buffer, off int64) (int, error)
 	// Write copies data from b. With O_APPEND the implementation writes at
 	// the end; it returns the count and, through end, the new position.
+	// A stream that took only a part because it is full returns that count
+	// together with EAGAIN: a blocking write(2) then waits and goes on with
+	// the rest, a non-blocking one returns the count. A count with a nil
+	// error is the whole answer, even when it is short.
 	Write(c Caller, f *File, b *mm.Buffer, off int64) (n int, end int64, err error)
 	// Poll returns the events that hold now.
 	Poll(f *File) wait.Events

@@ -31,6 +31,8 @@ type Inode struct {
 	// Cache is the home of a regular file's data, nil for other types.
 	Cache *mm.PageCache
 
+	attached any // under mu; see Attached
+
 	locks  fileLocks    // flock(2) and fcntl(2) locks
 	watch  inodeWatches // inotify(7)
 	writes atomic.Int32 // open for writing (ETXTBSY), negative: being executed

@@ -12,6 +12,7 @@ package wait
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,6 +74,11 @@ type Waiter struct {
 type Queue struct {
 	mu         sync.Mutex
 	head, tail *Waiter
+	// count is the number of waiters, written under mu. Notify reads it
+	// without: a waiter adds itself before it tests its condition, and the
+	// notifier changes the condition before it reads count, so by the total
+	// order of atomics and locks one of them sees the other.
+	count atomic.Int32
 }
 
 // Add registers w, which must not be registered anywhere.
@@ -85,6 +91,7 @@ func (q *Queue) Add(w *Waiter) {
 		q.head = w
 	}
 	q.tail = w
+	q.count.Add(1)
 	q.mu.Unlock()
 }
 
@@ -110,11 +117,18 @@ func (q *Queue) unlink(w *Waiter) {
 		q.tail = w.prev
 	}
 	w.next, w.prev, w.queue = nil, nil, nil
+	q.count.Add(-1)
 }
 
 // Notify announces ev: every non-exclusive waiter whose mask matches is
 // woken, and the first exclusive one that consumes it.
 func (q *Queue) Notify(ev Events) {
+	if q.count.Load() != 0 {
+		q.notify(ev)
+	}
+}
+
+func (q *Queue) notify(ev Events) {
 	q.mu.Lock()
 	consumed := false
 	for w := q.head; w != nil; {
@@ -131,11 +145,7 @@ func (q *Queue) Notify(ev Events) {
 
 // Empty reports whether nobody is registered. It is a hint when others add
 // or remove concurrently.
-func (q *Queue) Empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.head == nil
-}
+func (q *Queue) Empty() bool { return q.count.Load() == 0 }
 
 // WakeSleeper returns a Wake function for a waiter that wakes s.
 func WakeSleeper(s Sleeper) func(*Waiter, Events) bool {
