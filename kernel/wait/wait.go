@@ -65,6 +65,8 @@ type Waiter struct {
 	// Wake is called with the queue's lock held; it must not block. It
 	// returns whether it consumed an exclusive wake-up.
 	Wake func(w *Waiter, ev Events) bool
+	// Sleeper is woken, consuming an exclusive wake-up, when Wake is nil.
+	Sleeper Sleeper
 
 	next, prev *Waiter
 	queue      *Queue
@@ -134,13 +136,21 @@ func (q *Queue) notify(ev Events) {
 	for w := q.head; w != nil; {
 		next := w.next // Wake may not unlink others, but spare the reader the proof
 		if ev&(w.Mask|Err|Hup) != 0 && !(w.Exclusive && consumed) {
-			if w.Wake(w, ev) && w.Exclusive {
+			if w.wake(ev) && w.Exclusive {
 				consumed = true
 			}
 		}
 		w = next
 	}
 	q.mu.Unlock()
+}
+
+func (w *Waiter) wake(ev Events) bool {
+	if w.Wake == nil {
+		w.Sleeper.Wake()
+		return true
+	}
+	return w.Wake(w, ev)
 }
 
 // Empty reports whether nobody is registered. It is a hint when others add
