@@ -30,6 +30,8 @@ type File struct {
 	// it (Linux's f_pos_lock). Order: before inode locks.
 	posMu sync.Mutex
 	pos   int64
+
+	watches fileWatches // epoll; see FileWatch
 }
 
 // FileOps is the behaviour of one open file. Embed BaseOps for the answers
@@ -137,6 +139,7 @@ func (f *File) Get() { f.refs.Add(1) }
 // Put drops a reference and releases the file with the last.
 func (f *File) Put() {
 	if f.refs.Add(-1) == 0 {
+		f.watches.gone()
 		f.Ops.Release(f)
 	}
 }
