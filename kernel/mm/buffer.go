@@ -56,14 +56,44 @@ func (b *Buffer) Limit(n int) {
 // returns less than len(p) only when the buffer is full (nil error) or a page
 // is bad (EFAULT).
 func (b *Buffer) CopyOut(p []byte) (int, error) {
-	return b.copy(p, func(as *AddressSpace, a Addr, p []byte) (int, error) { return as.CopyOut(a, p) },
-		func(k, p []byte) int { return copy(k, p) })
+	if b.as == nil {
+		n := copy(b.kernel[:b.left], p)
+		b.kernel = b.kernel[n:]
+		b.left -= n
+		return n, nil
+	}
+	done := 0
+	for done < len(p) && b.left > 0 {
+		n := min(len(p)-done, b.left, b.cur.Len)
+		m, err := b.as.CopyOut(b.cur.Base, p[done:done+n])
+		b.advance(m)
+		done += m
+		if err != nil {
+			return done, unix.EFAULT
+		}
+	}
+	return done, nil
 }
 
 // CopyIn fills p from the buffer (what write(2) does) and advances.
 func (b *Buffer) CopyIn(p []byte) (int, error) {
-	return b.copy(p, func(as *AddressSpace, a Addr, p []byte) (int, error) { return as.CopyIn(p, a) },
-		func(k, p []byte) int { return copy(p, k) })
+	if b.as == nil {
+		n := copy(p, b.kernel[:b.left])
+		b.kernel = b.kernel[n:]
+		b.left -= n
+		return n, nil
+	}
+	done := 0
+	for done < len(p) && b.left > 0 {
+		n := min(len(p)-done, b.left, b.cur.Len)
+		m, err := b.as.CopyIn(p[done:done+n], b.cur.Base)
+		b.advance(m)
+		done += m
+		if err != nil {
+			return done, unix.EFAULT
+		}
+	}
+	return done, nil
 }
 
 // Zero writes n zero bytes into the buffer and advances.
@@ -81,27 +111,14 @@ func (b *Buffer) Zero(n int) (int, error) {
 
 var zeros [PageSize]byte
 
-func (b *Buffer) copy(p []byte, user func(*AddressSpace, Addr, []byte) (int, error), kernel func(k, p []byte) int) (int, error) {
-	done := 0
-	for done < len(p) && b.left > 0 {
-		n := min(len(p)-done, b.left)
-		var err error
-		if b.as == nil {
-			n = kernel(b.kernel[:n], p[done:done+n])
-			b.kernel = b.kernel[n:]
-		} else {
-			n, err = user(b.as, b.cur.Base, p[done:done+min(n, b.cur.Len)])
-			b.cur.Base += Addr(n)
-			b.cur.Len -= n
-			b.next()
-		}
-		done += n
-		b.left -= n
-		if err != nil {
-			return done, unix.EFAULT
-		}
+// advance steps over n bytes of the current range.
+func (b *Buffer) advance(n int) {
+	b.cur.Base += Addr(n)
+	b.cur.Len -= n
+	b.left -= n
+	if b.cur.Len == 0 {
+		b.next()
 	}
-	return done, nil
 }
 
 // next steps to the next range that is not empty.

@@ -1,121 +1,223 @@
 package mm
 
 import (
+	"sync"
+	"sync/atomic"
+
 	"golang.org/x/sys/unix"
+
 	"husk/kernel/cpu"
 )
 
 // AddressSpace is the memory of one process (Linux's mm_struct). Threads
 // share it by reference; Fork copies it.
 type AddressSpace struct {
-	root cpu.PhysAddr
+	refs atomic.Int32
+
+	root      cpu.PhysAddr // immutable
+	rootFrame uint32       // the same as a frame number
+
+	// Limits are the process's, kept up to date by prlimit(2).
+	Limits Limits
+
+	mu   sync.RWMutex // see the package comment
+	vmas []*VMA       // in the order of addresses, never overlapping
+	last atomic.Pointer[VMA]
+	drop []Mappable // to be given up when mu is released
+
+	mmapBase  Addr
+	searchTop Addr // see topDown
+	skipped   Addr
+
+	brkStart, brk Addr
+	stackTop      Addr
+	lockFuture    vmFlags // vmLocked, vmLockOnFault after mlockall(MCL_FUTURE)
+
+	// Sizes in pages, of VMAs, not of what is resident.
+	totalPages, dataPages, stackPages, execPages, lockedPages uint64
+
+	tables  sync.Mutex   // guards the adding of upper-level tables
+	nTables atomic.Int64 // page tables of all levels, the root included
+	peakVM  uint64       // the highest totalPages, for VmPeak
+}
+
+// Limits are the resource limits that bind an address space, in bytes.
+type Limits struct {
+	AS, Data, Stack, Memlock atomic.Uint64
+}
+
+// Unlimited is RLIM_INFINITY.
+const Unlimited = ^uint64(0)
+
+func (l *Limits) copyFrom(o *Limits) {
+	l.AS.Store(o.AS.Load())
+	l.Data.Store(o.Data.Load())
+	l.Stack.Store(o.Stack.Load())
+	l.Memlock.Store(o.Memlock.Load())
 }
 
 // NewAddressSpace returns an empty address space with one reference.
-func NewAddressSpace() (*AddressSpace, error) { return nil, unix.ENOMEM }
+func NewAddressSpace() (*AddressSpace, error) {
+	as := new(AddressSpace)
+	n := allocFrame(0)
+	if n == 0 {
+		return nil, unix.ENOMEM
+	}
+	as.rootFrame, as.root = n, cpu.PhysAddr(n)<<PageShift
+	cpu.InitRoot(as.root)
+	tableFrames.Add(1)
+	as.nTables.Store(1)
+	as.refs.Store(1)
+	as.Limits.AS.Store(Unlimited)
+	as.Limits.Data.Store(Unlimited)
+	as.Limits.Stack.Store(8 << 20)
+	as.Limits.Memlock.Store(8 << 20)
+	as.SetLayout(8<<20, true)
+	return as, nil
+}
 
 // Get takes a reference (CLONE_VM), Put drops one; the last frees everything.
-func (as *AddressSpace) Get() {}
+func (as *AddressSpace) Get() { as.refs.Add(1) }
 
 // Put drops a reference.
-func (as *AddressSpace) Put() {}
-
-// Fork returns a copy-on-write copy with one reference.
-func (as *AddressSpace) Fork() (*AddressSpace, error) { return nil, unix.ENOMEM }
+func (as *AddressSpace) Put() {
+	if as.refs.Add(-1) > 0 {
+		return
+	}
+	as.mu.Lock()
+	cpu.ReleaseRoot(as.root)
+	vmas := as.vmas
+	as.vmas = nil
+	as.last.Store(nil)
+	for _, v := range vmas {
+		as.discard(v)
+		as.account(v.flags, -int64(v.size()>>PageShift))
+	}
+	for i := 0; i < len(vmas); {
+		start, end := vmas[i].start, vmas[i].end
+		for i++; i < len(vmas) && vmas[i].start < end+tableSpan; i++ {
+			end = vmas[i].end
+		}
+		ceil := userMax + PageSize
+		if i < len(vmas) {
+			ceil = vmas[i].start
+		}
+		as.zap(start, end, 0, ceil, true)
+	}
+	tableFrames.Add(-1)
+	as.unlock()
+	putFrame(as.rootFrame)
+}
 
 // Root is the page-table root for cpu.Switch.
 func (as *AddressSpace) Root() cpu.PhysAddr { return as.root }
 
-// FaultError says how a fault could not be served: the signal to raise.
-type FaultError struct {
-	Signal unix.Signal // SIGSEGV, SIGBUS; SIGKILL when out of memory
-	Code   int32       // si_code: SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR
-	Addr   Addr
+// Fork returns a copy-on-write copy with one reference.
+func (as *AddressSpace) Fork() (*AddressSpace, error) {
+	child, err := NewAddressSpace()
+	if err != nil {
+		return nil, err
+	}
+	child.Limits.copyFrom(&as.Limits)
+	as.mu.Lock()
+	if !as.mayCommitFork() {
+		as.mu.Unlock()
+		child.Put()
+		return nil, unix.ENOMEM
+	}
+	child.mmapBase, child.searchTop, child.skipped = as.mmapBase, as.searchTop, as.skipped
+	child.brkStart, child.brk, child.stackTop = as.brkStart, as.brk, as.stackTop
+	child.vmas = make([]*VMA, 0, len(as.vmas)+4)
+	for _, v := range as.vmas {
+		if v.flags&vmDontFork != 0 {
+			child.searchTop, child.skipped = child.mmapBase, 0
+			continue
+		}
+		w := v.clone(child)
+		w.setFlags(v.flags &^ (vmLocked | vmLockOnFault))
+		w.link() // before its entries are copied, see unmapAll
+		child.vmas = append(child.vmas, w)
+		child.account(w.flags, int64(w.size()>>PageShift))
+	}
+	ok := as.shareTables(child)
+	cpu.FlushRange(as.root, 0, 0)
+	as.mu.Unlock()
+	if !ok {
+		child.Put()
+		return nil, unix.ENOMEM
+	}
+	return child, nil
 }
 
-// Fault makes addr accessible, for the fault handler and for copying. It
-// returns nil when the access may be retried, or why it may not.
-func (as *AddressSpace) Fault(addr Addr, access Access) *FaultError {
-	return &FaultError{unix.SIGSEGV, 1, addr}
+// shareTables gives child the pages of as, by sharing last-level tables where
+// the child inherits all that they map and by copying entries elsewhere.
+func (as *AddressSpace) shareTables(child *AddressSpace) bool {
+	a := Addr(0)
+	for i, v := range as.vmas {
+		for a = max(a, v.start); a < v.end; {
+			p, at := as.nextTable(a, v.end)
+			if p == nil {
+				break
+			}
+			lo := at &^ (tableSpan - 1)
+			a = lo + tableSpan
+			if !as.shareTable(child, p, i, lo) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
-// CopyOut copies p to user memory at a; CopyIn copies user memory at a to p.
-// They return how many bytes were copied, and EFAULT if not all.
-func (as *AddressSpace) CopyOut(a Addr, p []byte) (int, error) { return 0, unix.EFAULT }
-
-// CopyIn copies from user memory.
-func (as *AddressSpace) CopyIn(p []byte, a Addr) (int, error) { return 0, unix.EFAULT }
-
-// CopyInString reads a NUL-terminated string of at most limit bytes without
-// its NUL: EFAULT, or ENAMETOOLONG when there is no NUL within limit.
-func (as *AddressSpace) CopyInString(a Addr, limit int) (string, error) { return "", unix.EFAULT }
-
-// Load32, Store32, CompareAndSwap32 and Load64, Store64 are atomic accesses
-// to aligned user words: EFAULT for a bad address, EINVAL if misaligned.
-func (as *AddressSpace) Load32(a Addr) (uint32, error)  { return 0, unix.EFAULT }
-func (as *AddressSpace) Store32(a Addr, v uint32) error { return unix.EFAULT }
-func (as *AddressSpace) Load64(a Addr) (uint64, error)  { return 0, unix.EFAULT }
-func (as *AddressSpace) Store64(a Addr, v uint64) error { return unix.EFAULT }
-func (as *AddressSpace) CompareAndSwap32(a Addr, old, new uint32) (uint32, bool, error) {
-	return 0, false, unix.EFAULT
+// shareTable shares or copies the table at p, which maps from lo on. The VMA
+// at position i is the first that it maps a part of.
+func (as *AddressSpace) shareTable(child *AddressSpace, p *uint64, i int, lo Addr) bool {
+	hi := lo + tableSpan
+	for j := i; j < len(as.vmas) && as.vmas[j].start < hi; j++ {
+		if as.vmas[j].flags&(vmDontFork|vmWipeOnFork) != 0 {
+			return as.copyTable(child, p, i, lo, hi)
+		}
+	}
+	q := child.makePDE(lo)
+	if q == nil {
+		return false
+	}
+	f := &frames[pteFrame(load(p))]
+	f.mu.Lock()
+	f.refs.Add(1)
+	e := load(p) &^ pteWrite
+	store(p, e)
+	store(q, e)
+	f.mu.Unlock()
+	child.nTables.Add(1)
+	return true
 }
 
-// FutexKey identifies the word at a across address spaces: by frame-owning
-// object and offset when the mapping is shared, else by this address space
-// and address (futex(2)).
-type FutexKey struct {
-	Object any
-	Offset uint64
+// copyTable copies the entries of the table at p, which maps [lo, hi), except
+// those of VMAs that the child does not inherit filled.
+func (as *AddressSpace) copyTable(child *AddressSpace, p *uint64, i int, lo, hi Addr) bool {
+	to, _ := child.ownTable(lo)
+	if to == nil {
+		return false
+	}
+	n := pteFrame(load(p))
+	from, f := tableAt(n), &frames[n]
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ; i < len(as.vmas) && as.vmas[i].start < hi; i++ {
+		v := as.vmas[i]
+		if v.flags&(vmDontFork|vmWipeOnFork) != 0 {
+			continue
+		}
+		for k, last := slot(max(v.start, lo)), slot(min(v.end, hi)-1); k <= last; k++ {
+			e := load(&from[k])
+			if holdsFrame(e) {
+				getFrame(pteFrame(e))
+				e &^= pteWrite
+				store(&from[k], e)
+			}
+			store(&to[k], e)
+		}
+	}
+	return true
 }
-
-// FutexKey returns the key of the futex word at a; private skips the look-up.
-func (as *AddressSpace) FutexKey(a Addr, private bool) (FutexKey, error) {
-	return FutexKey{as, uint64(a)}, nil
-}
-
-// Mappable is what mmap needs of an open file: *vfs.File implements it.
-type Mappable interface {
-	// PageCache is the home of the file's data; nil if it cannot be mapped.
-	PageCache() *PageCache
-	// MapName is the path that /proc/self/maps shows; MapDev and MapIno
-	// identify the inode there.
-	MapName() string
-	MapDev() uint64
-	MapIno() uint64
-	// Get and Put keep the file alive while it is mapped.
-	Get()
-	Put()
-}
-
-// MapRequest is one mmap call, after the system call has checked the file's
-// access mode. Prot and Flags are PROT_* and MAP_* as in mmap(2).
-type MapRequest struct {
-	Addr   Addr
-	Len    uint64
-	Prot   int
-	Flags  int
-	File   Mappable // nil: anonymous
-	Offset uint64
-	// MaxProt limits later mprotect (a file opened read-only, mapped shared).
-	MaxProt int
-	// Name overrides the name in /proc/self/maps ("[vdso]", "[stack]").
-	Name string
-}
-
-// Map serves mmap(2).
-func (as *AddressSpace) Map(r MapRequest) (Addr, error) { return 0, unix.ENOMEM }
-
-// Unmap serves munmap(2).
-func (as *AddressSpace) Unmap(a Addr, n uint64) error { return unix.ENOMEM }
-
-// Protect serves mprotect(2).
-func (as *AddressSpace) Protect(a Addr, n uint64, prot int) error { return unix.ENOMEM }
-
-// SetBrk sets the heap's start (the loader's work); Brk serves brk(2).
-func (as *AddressSpace) SetBrk(start Addr) {}
-
-// Brk moves the program break and returns the resulting one.
-func (as *AddressSpace) Brk(to Addr) Addr { return 0 }
-
-// SetStack tells where the main thread's stack is, for growth and its limit.
-func (as *AddressSpace) SetStack(top Addr, limit uint64) {}
