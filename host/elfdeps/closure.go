@@ -466,6 +466,13 @@ func (r *Resolver) readSystem() {
 	}
 }
 
+// SystemDir reports whether glibc's dynamic linker searches the directory for
+// every program: it is in ld.so.conf or compiled in.
+func (r *Resolver) SystemDir(dir string) bool {
+	r.readSystem()
+	return slices.Contains(r.conf, dir) || slices.Contains(r.target.glibcDefaults(), dir)
+}
+
 // origin is $ORIGIN for o: the directory of the file as it was opened, and
 // for the program with links followed, since the kernel tells it so.
 func (r *Resolver) origin(c *Closure, o *Object) string {
