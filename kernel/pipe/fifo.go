@@ -66,7 +66,7 @@ func OpenFIFO(c vfs.Caller, f *vfs.File) (vfs.FileOps, error) {
 		p.Release(f)
 		return nil, err
 	}
-	p.queue.Notify(opened)
+	p.rw.Notify(opened)
 	return o, nil
 }
 
@@ -79,8 +79,8 @@ const opened wait.Events = 1 << 31
 func (p *Pipe) partner(c vfs.Caller, count *uint32) error {
 	before := *count
 	p.mu.Unlock()
-	p.queue.Notify(opened)
-	err := p.queue.Until(c, opened, wait.NoDeadline, func() bool {
+	p.rw.Notify(opened)
+	err := p.rw.Until(c, opened, wait.NoDeadline, func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return *count != before

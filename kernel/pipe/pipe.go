@@ -57,7 +57,10 @@ type Pipe struct {
 	readers, writers int
 	reads, writes    uint32
 	spare            [2]*page // kept so that a busy pipe allocates nothing
-	queue            wait.Queue
+	// rd holds those who wait at reading ends, wr at writing ends and rw at
+	// FIFO ends that are both: an edge-triggered writer is not to see the
+	// events of its own writes.
+	rd, wr, rw wait.Queue
 }
 
 var numbers atomic.Uint64
@@ -180,7 +183,7 @@ func (p *Pipe) Read(_ vfs.Caller, _ *vfs.File, b *mm.Buffer, _ int64) (int, erro
 	freed := wasFull && !p.full()
 	p.mu.Unlock()
 	if freed {
-		p.queue.Notify(wait.Writable)
+		p.writable(wait.Writable)
 	}
 	if done > 0 {
 		return done, nil
@@ -231,10 +234,12 @@ func (p *Pipe) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, _ int64) (int, int
 		done += n
 	}
 	p.mu.Unlock()
+	// Edge-triggered readers are told even of a write that found no room, as
+	// on Linux: programs rely on it.
+	p.readable(wait.Readable)
 	if done == 0 {
 		return 0, 0, err
 	}
-	p.queue.Notify(wait.Readable)
 	if err != unix.EAGAIN {
 		err = nil
 	}
@@ -270,7 +275,26 @@ func (p *Pipe) poll(f *vfs.File, opened uint32) wait.Events {
 }
 
 // Queue announces data, room, and the going of the other side.
-func (p *Pipe) Queue(*vfs.File) *wait.Queue { return &p.queue }
+func (p *Pipe) Queue(f *vfs.File) *wait.Queue {
+	switch f.Flags() & unix.O_ACCMODE {
+	case unix.O_RDONLY:
+		return &p.rd
+	case unix.O_WRONLY:
+		return &p.wr
+	}
+	return &p.rw
+}
+
+// readable and writable tell one side of the pipe. p.mu is not held.
+func (p *Pipe) readable(ev wait.Events) {
+	p.rd.Notify(ev)
+	p.rw.Notify(ev)
+}
+
+func (p *Pipe) writable(ev wait.Events) {
+	p.wr.Notify(ev)
+	p.rw.Notify(ev)
+}
 
 // Ioctl serves FIONREAD (TIOCINQ).
 func (p *Pipe) Ioctl(c vfs.Caller, _ *vfs.File, request uint32, arg uintptr) (uintptr, error) {
@@ -308,7 +332,8 @@ func (p *Pipe) Release(f *vfs.File) {
 	}
 	p.mu.Unlock()
 	if wake {
-		p.queue.Notify(wait.Readable | wait.Writable | wait.Err | wait.Hup)
+		p.readable(wait.Readable | wait.Writable | wait.Err | wait.Hup)
+		p.wr.Notify(wait.Readable | wait.Writable | wait.Err | wait.Hup)
 	}
 }
 
@@ -345,7 +370,7 @@ func (p *Pipe) SetPipeSize(c vfs.Caller, size uint64) (int, error) {
 	p.ring, p.first = ring, 0
 	p.mu.Unlock()
 	if grow {
-		p.queue.Notify(wait.Writable)
+		p.writable(wait.Writable)
 	}
 	return slots * pageSize, nil
 }

@@ -80,10 +80,10 @@ func transfer(c vfs.Caller, dst, src *Pipe, n int, move bool) (int, error) {
 	freed := move && wasFull && !src.full()
 	unlockBoth(dst, src)
 	if done > 0 {
-		dst.queue.Notify(wait.Readable)
+		dst.readable(wait.Readable)
 	}
 	if freed {
-		src.queue.Notify(wait.Writable)
+		src.writable(wait.Writable)
 	}
 	return done, err
 }
@@ -140,9 +140,9 @@ func (p *Pipe) Fill(c vfs.Caller, n int, read func(b *mm.Buffer) (int, error)) (
 		}
 		p.mu.Unlock()
 		if got > 0 {
-			p.queue.Notify(wait.Readable)
+			p.readable(wait.Readable)
 		} else {
-			p.queue.Notify(wait.Writable)
+			p.writable(wait.Writable)
 		}
 		done += max(got, 0)
 		if err != nil && done == 0 {
@@ -193,7 +193,7 @@ func (p *Pipe) Drain(n int, write func(b *mm.Buffer) (int, error)) (int, error) 
 	freed := wasFull && !p.full()
 	p.mu.Unlock()
 	if freed {
-		p.queue.Notify(wait.Writable)
+		p.writable(wait.Writable)
 	}
 	if done > 0 {
 		return done, nil
@@ -208,6 +208,3 @@ func (p *Pipe) Ready() (readable, writable bool) {
 	defer p.mu.Unlock()
 	return p.used > 0 || p.writers == 0, !p.full() || p.readers == 0
 }
-
-// WaitQueue is the queue that announces changes of Ready.
-func (p *Pipe) WaitQueue() *wait.Queue { return &p.queue }

@@ -67,6 +67,8 @@ type Waiter struct {
 	Wake func(w *Waiter, ev Events) bool
 	// Sleeper is woken, consuming an exclusive wake-up, when Wake is nil.
 	Sleeper Sleeper
+	// Owner is for Wake's use: what the registration belongs to.
+	Owner any
 
 	next, prev *Waiter
 	queue      *Queue
@@ -83,16 +85,26 @@ type Queue struct {
 	count atomic.Int32
 }
 
-// Add registers w, which must not be registered anywhere.
+// Add registers w, which must not be registered anywhere. As in Linux, the
+// exclusive wait in line behind the others, of whom the last is first.
 func (q *Queue) Add(w *Waiter) {
 	q.mu.Lock()
-	w.queue, w.prev, w.next = q, q.tail, nil
-	if q.tail != nil {
-		q.tail.next = w
+	w.queue = q
+	if w.Exclusive {
+		w.prev, w.next = q.tail, nil
+	} else {
+		w.prev, w.next = nil, q.head
+	}
+	if w.prev != nil {
+		w.prev.next = w
 	} else {
 		q.head = w
 	}
-	q.tail = w
+	if w.next != nil {
+		w.next.prev = w
+	} else {
+		q.tail = w
+	}
 	q.count.Add(1)
 	q.mu.Unlock()
 }

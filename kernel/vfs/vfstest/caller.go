@@ -118,40 +118,38 @@ func (t *Caller) Raised() []int {
 }
 
 // Read reads from f into p as read(2) does, waiting unless f is non-blocking.
-func (t *Caller) Read(f *vfs.File, p []byte) (int, error) {
-	for {
+func (t *Caller) Read(f *vfs.File, p []byte) (n int, err error) {
+	try := func() bool {
 		b := mm.KernelBuffer(p)
-		n, err := f.Ops.Read(t, f, &b, -1)
-		if err != unix.EAGAIN || f.NonBlock() {
-			return n, err
-		}
-		if err := t.await(f, wait.In|wait.RdHup); err != nil {
-			return 0, err
-		}
+		n, err = f.Ops.Read(t, f, &b, -1)
+		return err != unix.EAGAIN || f.NonBlock()
 	}
+	err = t.await(f, wait.In|wait.RdHup, try, &err)
+	return n, err
 }
 
 // Write writes p to f as write(2) does, waiting unless f is non-blocking.
-func (t *Caller) Write(f *vfs.File, p []byte) (int, error) {
+func (t *Caller) Write(f *vfs.File, p []byte) (done int, err error) {
 	b := mm.KernelBuffer(p)
-	done := 0
-	for {
-		n, _, err := f.Ops.Write(t, f, &b, -1)
+	try := func() bool {
+		var n int
+		n, _, err = f.Ops.Write(t, f, &b, -1)
 		done += n
-		if err == unix.EAGAIN && !f.NonBlock() {
-			if err = t.await(f, wait.Out); err == nil {
-				continue
-			}
-		}
-		if done > 0 {
-			err = nil
-		}
-		return done, err
+		return err != unix.EAGAIN || f.NonBlock()
 	}
+	err = t.await(f, wait.Out, try, &err)
+	if done > 0 {
+		err = nil
+	}
+	return done, err
 }
 
-func (t *Caller) await(f *vfs.File, ev wait.Events) error {
-	return f.Ops.Queue(f).Until(t, ev, wait.NoDeadline, func() bool {
-		return f.Ops.Poll(f)&(ev|wait.Err|wait.Hup) != 0
-	})
+func (t *Caller) await(f *vfs.File, ev wait.Events, try func() bool, result *error) error {
+	if try() {
+		return *result
+	}
+	if err := f.Ops.Queue(f).Until(t, ev, wait.NoDeadline, try); err != nil {
+		return err
+	}
+	return *result
 }
