@@ -31,7 +31,19 @@ type File struct {
 	posMu sync.Mutex
 	pos   int64
 
-	watches fileWatches // epoll; see FileWatch
+	watches  fileWatches // epoll; see FileWatch
+	seekable bool        // Ops.Seekable, asked once
+	writer   bool        // counted in Inode.writes
+
+	owner  atomic.Pointer[Owner] // F_SETOWN
+	sig    atomic.Int32          // F_SETSIG
+	locked atomic.Bool           // flock or an OFD lock was ever taken
+}
+
+// Owner is whom F_SETOWN_EX names: Type is F_OWNER_TID, _PID or _PGRP.
+type Owner struct {
+	Type int32
+	PID  int32
 }
 
 // FileOps is the behaviour of one open file. Embed BaseOps for the answers
@@ -90,6 +102,13 @@ type Dirent struct {
 	Next int64 // position of the entry after this one (d_off)
 }
 
+// Timeouts is implemented by FileOps whose blocking calls give up after a
+// time, in nanoseconds (SO_RCVTIMEO, SO_SNDTIMEO); zero is never.
+type Timeouts interface {
+	ReadTimeout() int64
+	WriteTimeout() int64
+}
+
 // BaseOps gives the answers of a file that can do nothing. Linux: EINVAL for
 // read and write without methods, ESPIPE for seeking streams, ENOTTY for ioctl.
 type BaseOps struct{}
@@ -116,32 +135,18 @@ func (BaseOps) Release(*File)                                          {}
 
 // NewFile returns an open file with one reference.
 func NewFile(p Path, flags uint32, ops FileOps) *File {
-	f := &File{Path: p, Ops: ops}
-	if p.Dentry != nil {
-		f.Inode = p.Dentry.Inode()
-	}
-	f.refs.Store(1)
-	f.flags.Store(flags)
+	f := &File{}
+	f.init(p, flags, ops)
 	return f
 }
 
 // NewAnonFile returns an open file of the anonymous-inode file system, whose
 // link in /proc/self/fd reads "anon_inode:[name]" (or name itself when it
 // contains a colon, as "pipe:[5]" does). mode is the inode's type and
-// permission bits (S_IFIFO|0600, 0600 …).
+// permission bits (S_IFIFO|0600, 0600 …). Files that share one inode, such as
+// the two ends of a pipe, are made with NewAnonPath and NewFile.
 func NewAnonFile(name string, mode uint32, flags uint32, ops FileOps) *File {
-	return NewFile(Path{Dentry: newAnonDentry(name, mode)}, flags, ops)
-}
-
-// Get takes a reference.
-func (f *File) Get() { f.refs.Add(1) }
-
-// Put drops a reference and releases the file with the last.
-func (f *File) Put() {
-	if f.refs.Add(-1) == 0 {
-		f.watches.gone()
-		f.Ops.Release(f)
-	}
+	return NewFile(NewAnonPath(name, mode), flags, ops)
 }
 
 // Flags returns the O_* flags, access mode included.

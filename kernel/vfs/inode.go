@@ -23,19 +23,30 @@ type Inode struct {
 	// mu guards attr. Order: after directory locks (DirMu), a leaf otherwise.
 	mu   sync.RWMutex
 	attr Attr
+	// mode, size and stale mirror parts of attr for readers without the
+	// lock; they are stored with mu held for writing. stale says that the
+	// access time is due by the rule of MS_RELATIME.
+	mode  atomic.Uint32
+	size  atomic.Int64
+	stale atomic.Bool
 
-	// DirMu serialises changes of a directory's entries (Linux's i_rwsem).
+	attached any // under mu; see Attached
+
+	// refs counts what keeps the inode from being evicted beside its names:
+	// open files, working directories, roots. evicted is a large negative.
+	refs atomic.Int32
+
+	// DirMu is Linux's i_rwsem: it serialises changes of a directory's
+	// entries, and writes to and truncation of a regular file.
 	// Two directories are locked ancestor first, then by address; see rename.
 	DirMu sync.RWMutex
 
 	// Cache is the home of a regular file's data, nil for other types.
 	Cache *mm.PageCache
 
-	attached any // under mu; see Attached
-
-	locks  fileLocks    // flock(2) and fcntl(2) locks
-	watch  inodeWatches // inotify(7)
-	writes atomic.Int32 // open for writing (ETXTBSY), negative: being executed
+	locks  atomic.Pointer[lockList] // flock(2) and fcntl(2) locks; see lock.go
+	watch  atomic.Pointer[watchSet] // inotify(7); see inotify.go
+	writes atomic.Int32             // open for writing (ETXTBSY), negative: being executed
 }
 
 // Attr are the attributes of an inode that stat(2) shows.
@@ -163,23 +174,17 @@ func (BaseInode) Listxattr(Caller, *Inode) ([]string, error)         { return ni
 func (BaseInode) Removexattr(Caller, *Inode, string) error           { return unix.EOPNOTSUPP }
 func (BaseInode) Evict(*Inode)                                       {}
 
-// NewInode returns an inode with the given attributes.
-func NewInode(fs *Superblock, ino uint64, attr Attr, ops InodeOps) *Inode {
-	return &Inode{FS: fs, Ino: ino, attr: attr, Ops: ops}
+// TmpfileMaker is implemented by directories that can make files without a
+// name (O_TMPFILE). The inode has no links; Link may give it the first.
+type TmpfileMaker interface {
+	Tmpfile(c Caller, dir *Inode, mode uint32, uid, gid uint32) (*Inode, error)
 }
 
-// Attr returns a copy of the attributes as cached.
-func (i *Inode) Attr() Attr {
-	i.mu.RLock()
-	defer i.mu.RUnlock()
-	return i.attr
-}
-
-// Update lets f change the attributes under the inode's lock.
-func (i *Inode) Update(f func(*Attr)) {
-	i.mu.Lock()
-	f(&i.attr)
-	i.mu.Unlock()
+// Forgetter is implemented by InodeOps that want to know when the dentry
+// cache drops an inode that is neither open nor deleted: Forget may free what
+// a later Lookup can bring back (cached pages, a 9p fid).
+type Forgetter interface {
+	Forget(i *Inode)
 }
 
 // Superblock is one mounted instance of a file system.
@@ -195,11 +200,22 @@ type Superblock struct {
 	Root *Inode
 	// NoNegative forbids remembering names that do not exist (proc).
 	NoNegative bool
+	// MaxBytes is the largest file size; 0: the largest offset.
+	MaxBytes int64
 	// Statfs fills in what is known; nil: only Magic.
 	Statfs func(*unix.Statfs_t)
 	// Sync writes everything back; may be nil.
 	Sync func() error
-}
+	// Options returns the instance's mount options as /proc/mounts shows
+	// them after rw or ro (",size=4k"); may be nil.
+	Options func() string
+	// Remount takes new options; nil: only MS_RDONLY can change.
+	Remount func(c Caller, flags uint32, data string) error
+	// Release is called when the last mount is gone; may be nil.
+	Release func()
 
-type fileLocks struct{}
-type inodeWatches struct{}
+	root     atomic.Pointer[Dentry] // of Root; see RootDentry
+	readOnly atomic.Bool
+	mounts   atomic.Int32
+	renameMu sync.Mutex // renames across directories; Linux's s_vfs_rename_mutex
+}

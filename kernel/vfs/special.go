@@ -102,10 +102,3 @@ func (i *Inode) Attach(v any) {
 	i.attached = v
 	i.mu.Unlock()
 }
-
-// NewAnonPath is the place that the open files of one unnamed object share
-// (the two ends of a pipe). name is as for NewAnonFile; one that ends in a
-// colon gets "[inode]" appended where it is shown.
-func NewAnonPath(name string, mode uint32) Path {
-	return Path{Dentry: newAnonDentry(name, mode)}
-}

@@ -86,7 +86,13 @@ func (t *Caller) Resume() { t.interrupted.Store(false) }
 // Cred returns the credentials.
 func (t *Caller) Cred() *cred.Cred { return t.cred }
 
-// FS returns an empty file-system context.
+// SetFS gives the thread a file-system context; without one it has no paths.
+func (t *Caller) SetFS(fs *vfs.FSContext) { t.fs = fs }
+
+// SetCred replaces the credentials.
+func (t *Caller) SetCred(c *cred.Cred) { t.cred = c }
+
+// FS returns the file-system context, an empty one by default.
 func (t *Caller) FS() *vfs.FSContext { return t.fs }
 
 // AddressSpace returns the thread's memory, made when first asked for.

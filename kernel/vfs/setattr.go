@@ -1,0 +1,444 @@
+package vfs
+
+import (
+	"math"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"husk/kernel/cred"
+)
+
+// Chmod serves chmod(2) and its kin for what is at p.
+func Chmod(c Caller, p Path, mode uint32) error {
+	i := p.Inode()
+	if err := p.Mount.writable(); err != nil {
+		return err
+	}
+	if i.Type() == unix.S_IFLNK {
+		return unix.EOPNOTSUPP
+	}
+	cr := c.Cred()
+	i.DirMu.Lock()
+	defer i.DirMu.Unlock()
+	if !owns(cr, i) {
+		return unix.EPERM
+	}
+	mode &= 0o7777
+	i.mu.RLock()
+	gid := i.attr.GID
+	i.mu.RUnlock()
+	if !cr.InGroup(cred.GID(gid)) && !cr.Has(unix.CAP_FSETID) {
+		mode &^= unix.S_ISGID
+	}
+	if err := i.Ops.Setattr(c, i, &SetAttr{Valid: SetMode, Mode: mode}); err != nil {
+		return err
+	}
+	notifyPath(p, inAttrib)
+	return nil
+}
+
+// KeepID as an argument of Chown leaves the owner or the group alone.
+const KeepID = ^uint32(0)
+
+// Chown serves chown(2) and its kin for what is at p.
+func Chown(c Caller, p Path, uid, gid uint32) error {
+	i := p.Inode()
+	if err := p.Mount.writable(); err != nil {
+		return err
+	}
+	cr := c.Cred()
+	i.DirMu.Lock()
+	defer i.DirMu.Unlock()
+	a := i.Attr()
+	s := SetAttr{UID: uid, GID: gid}
+	fsuid := uint32(cr.FSUID)
+	if uid != KeepID {
+		if (fsuid != a.UID || uid != a.UID) && !cr.Has(unix.CAP_CHOWN) {
+			return unix.EPERM
+		}
+		s.Valid |= SetUID
+	}
+	if gid != KeepID {
+		if (fsuid != a.UID || gid != a.GID && !cr.InGroup(cred.GID(gid))) && !cr.Has(unix.CAP_CHOWN) {
+			return unix.EPERM
+		}
+		s.Valid |= SetGID
+	}
+	if a.Mode&unix.S_IFMT != unix.S_IFDIR {
+		mode := a.Mode &^ unix.S_ISUID
+		if mode&0o010 != 0 {
+			mode &^= unix.S_ISGID
+		}
+		if mode != a.Mode {
+			s.Valid |= SetMode
+			s.Mode = mode & 0o7777
+		}
+	}
+	if err := i.Ops.Setattr(c, i, &s); err != nil {
+		return err
+	}
+	notifyPath(p, inAttrib)
+	return nil
+}
+
+// Utimes serves utimensat(2): nil times mean now; UTIME_NOW and UTIME_OMIT
+// may stand in Nsec.
+func Utimes(c Caller, p Path, times *[2]unix.Timespec) error {
+	i := p.Inode()
+	var s SetAttr
+	now := Now()
+	owner := false // only the owner may set explicit times
+	if times == nil {
+		s = SetAttr{Valid: SetAtime | SetMtime, Atime: now, Mtime: now}
+	} else {
+		for n := range times {
+			t := &times[n]
+			if t.Nsec != unix.UTIME_NOW && t.Nsec != unix.UTIME_OMIT && (t.Nsec < 0 || t.Nsec >= 1e9) {
+				return unix.EINVAL
+			}
+		}
+		a, m := times[0], times[1]
+		if a.Nsec == unix.UTIME_OMIT && m.Nsec == unix.UTIME_OMIT {
+			return nil
+		}
+		owner = a.Nsec != unix.UTIME_NOW || m.Nsec != unix.UTIME_NOW
+		if a.Nsec == unix.UTIME_NOW {
+			a = now
+		}
+		if m.Nsec == unix.UTIME_NOW {
+			m = now
+		}
+		if a.Nsec != unix.UTIME_OMIT {
+			s.Valid |= SetAtime
+			s.Atime = a
+		}
+		if m.Nsec != unix.UTIME_OMIT {
+			s.Valid |= SetMtime
+			s.Mtime = m
+		}
+	}
+	if err := p.Mount.writable(); err != nil {
+		return err
+	}
+	cr := c.Cred()
+	i.DirMu.Lock()
+	defer i.DirMu.Unlock()
+	if !owns(cr, i) {
+		if owner {
+			return unix.EPERM
+		}
+		if err := Access(cr, p.Mount, i, mayWrite); err != nil {
+			return unix.EACCES
+		}
+	}
+	if err := i.Ops.Setattr(c, i, &s); err != nil {
+		return err
+	}
+	ev := uint32(inAttrib)
+	switch s.Valid {
+	case SetAtime:
+		ev = inAccess
+	case SetMtime:
+		ev = inModify
+	}
+	notifyPath(p, ev)
+	return nil
+}
+
+// Truncate serves truncate(2) for what is at p.
+func Truncate(c Caller, p Path, size int64) error {
+	if size < 0 {
+		return unix.EINVAL
+	}
+	i := p.Inode()
+	switch i.Type() {
+	case unix.S_IFDIR:
+		return unix.EISDIR
+	case unix.S_IFREG:
+	default:
+		return unix.EINVAL
+	}
+	if err := p.Mount.writable(); err != nil {
+		return err
+	}
+	if err := Access(c.Cred(), p.Mount, i, mayWrite); err != nil {
+		return err
+	}
+	if err := i.getWrite(); err != nil {
+		return err
+	}
+	defer i.writes.Add(-1)
+	if err := checkSize(c, i, size); err != nil {
+		return err
+	}
+	if err := truncate(c, i, size); err != nil {
+		return err
+	}
+	notifyPath(p, inModify)
+	return nil
+}
+
+// Truncate serves ftruncate(2).
+func (f *File) Truncate(c Caller, size int64) error {
+	if size < 0 {
+		return unix.EINVAL
+	}
+	if f.IsPath() {
+		return unix.EBADF
+	}
+	if f.Inode == nil || f.Inode.Type() != unix.S_IFREG || !f.writable() {
+		return unix.EINVAL
+	}
+	if err := checkSize(c, f.Inode, size); err != nil {
+		return err
+	}
+	if err := truncate(c, f.Inode, size); err != nil {
+		return err
+	}
+	if watching.Load() != 0 {
+		f.notify(inModify)
+	}
+	return nil
+}
+
+func checkSize(c Caller, i *Inode, size int64) error {
+	if size > i.Size() && uint64(size) > c.FileSizeLimit() {
+		c.Raise(int(unix.SIGXFSZ))
+		return unix.EFBIG
+	}
+	max := int64(math.MaxInt64)
+	if i.FS != nil && i.FS.MaxBytes != 0 {
+		max = i.FS.MaxBytes
+	}
+	if size > max {
+		return unix.EFBIG
+	}
+	return nil
+}
+
+// truncate sets the size and drops the set-ID bits as a write does.
+func truncate(c Caller, i *Inode, size int64) error {
+	i.DirMu.Lock()
+	defer i.DirMu.Unlock()
+	s := SetAttr{Valid: SetSize, Size: size}
+	if mode, ok := withoutPrivileges(c, i); ok {
+		s.Valid |= SetMode
+		s.Mode = mode
+	}
+	return i.Ops.Setattr(c, i, &s)
+}
+
+// withoutPrivileges returns the mode that i has after a write by c: set-ID
+// bits fall unless c has CAP_FSETID. ok is false when nothing changes.
+func withoutPrivileges(c Caller, i *Inode) (mode uint32, ok bool) {
+	mode = i.mode.Load()
+	if mode&(unix.S_ISUID|unix.S_ISGID) == 0 || mode&unix.S_IFMT != unix.S_IFREG {
+		return 0, false
+	}
+	kill := mode & unix.S_ISUID
+	if mode&(unix.S_ISGID|0o010) == unix.S_ISGID|0o010 {
+		kill |= unix.S_ISGID
+	}
+	if kill == 0 || c.Cred().Has(unix.CAP_FSETID) {
+		return 0, false
+	}
+	return (mode &^ kill) & 0o7777, true
+}
+
+// DropPrivileges is called by file systems before they write to a regular
+// file, with its DirMu held.
+func DropPrivileges(c Caller, i *Inode) {
+	if mode, ok := withoutPrivileges(c, i); ok {
+		_ = i.Ops.Setattr(c, i, &SetAttr{Valid: SetMode, Mode: mode})
+	}
+}
+
+// The sizes that xattr(7) fixes.
+const (
+	xattrNameMax  = 255
+	xattrSizeMax  = 65536
+	xattrListMax  = 65536
+	xattrCreate   = 1
+	xattrReplace  = 2
+	xattrUser     = "user."
+	xattrTrusted  = "trusted."
+	xattrSecurity = "security."
+	xattrSystem   = "system."
+)
+
+// xattrPermission checks what the name space of name demands.
+func xattrPermission(c Caller, p Path, i *Inode, name string, mask uint32) error {
+	if mask&mayWrite != 0 {
+		if err := p.Mount.writable(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case strings.HasPrefix(name, xattrSecurity):
+		return nil
+	case strings.HasPrefix(name, xattrSystem):
+		if mask&mayWrite != 0 && !owns(c.Cred(), i) {
+			return unix.EPERM
+		}
+		return nil
+	case strings.HasPrefix(name, xattrTrusted):
+		if !c.Cred().Has(unix.CAP_SYS_ADMIN) {
+			if mask&mayWrite != 0 {
+				return unix.EPERM
+			}
+			return unix.ENODATA
+		}
+		return nil
+	case strings.HasPrefix(name, xattrUser):
+		kind := i.Type()
+		if kind != unix.S_IFREG && kind != unix.S_IFDIR {
+			if mask&mayWrite != 0 {
+				return unix.EPERM
+			}
+			return unix.ENODATA
+		}
+		if kind == unix.S_IFDIR && mask&mayWrite != 0 && i.Mode()&unix.S_ISVTX != 0 && !owns(c.Cred(), i) {
+			return unix.EPERM
+		}
+	}
+	return Access(c.Cred(), p.Mount, i, mask)
+}
+
+func xattrName(name string) error {
+	if name == "" || len(name) > xattrNameMax {
+		return unix.ERANGE
+	}
+	return nil
+}
+
+// xattrHandled reports whether Linux has a handler for the name space.
+func xattrHandled(name string) bool {
+	for _, p := range [...]string{xattrUser, xattrTrusted, xattrSecurity} {
+		if len(name) > len(p) && strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return name == "system.posix_acl_access" || name == "system.posix_acl_default"
+}
+
+// Getxattr serves getxattr(2).
+func Getxattr(c Caller, p Path, name string) ([]byte, error) {
+	if err := xattrName(name); err != nil {
+		return nil, err
+	}
+	i := p.Inode()
+	if err := xattrPermission(c, p, i, name, mayRead); err != nil {
+		return nil, err
+	}
+	if !xattrHandled(name) {
+		return nil, xattrUnknown(name)
+	}
+	return i.Ops.Getxattr(c, i, name)
+}
+
+// xattrUnknown is EINVAL for a bare name-space prefix, EOPNOTSUPP otherwise.
+func xattrUnknown(name string) error {
+	if name == xattrUser || name == xattrTrusted || name == xattrSecurity {
+		return unix.EINVAL
+	}
+	return unix.EOPNOTSUPP
+}
+
+// Setxattr serves setxattr(2).
+func Setxattr(c Caller, p Path, name string, value []byte, flags int) error {
+	if flags&^(xattrCreate|xattrReplace) != 0 {
+		return unix.EINVAL
+	}
+	if err := xattrName(name); err != nil {
+		return err
+	}
+	if len(value) > xattrSizeMax {
+		return unix.E2BIG
+	}
+	i := p.Inode()
+	i.DirMu.Lock()
+	defer i.DirMu.Unlock()
+	if err := xattrPermission(c, p, i, name, mayWrite); err != nil {
+		return err
+	}
+	if !xattrHandled(name) {
+		return xattrUnknown(name)
+	}
+	if err := i.Ops.Setxattr(c, i, name, value, flags); err != nil {
+		return err
+	}
+	notifyPath(p, inAttrib)
+	return nil
+}
+
+// Removexattr serves removexattr(2).
+func Removexattr(c Caller, p Path, name string) error {
+	if err := xattrName(name); err != nil {
+		return err
+	}
+	i := p.Inode()
+	i.DirMu.Lock()
+	defer i.DirMu.Unlock()
+	if err := xattrPermission(c, p, i, name, mayWrite); err != nil {
+		return err
+	}
+	if !xattrHandled(name) {
+		return xattrUnknown(name)
+	}
+	if err := i.Ops.Removexattr(c, i, name); err != nil {
+		return err
+	}
+	notifyPath(p, inAttrib)
+	return nil
+}
+
+// Listxattr serves listxattr(2): the names that the caller may see.
+func Listxattr(c Caller, p Path) ([]string, error) {
+	i := p.Inode()
+	names, err := i.Ops.Listxattr(c, i)
+	if err != nil || c.Cred().Has(unix.CAP_SYS_ADMIN) {
+		return names, err
+	}
+	var seen []string
+	for _, n := range names {
+		if !strings.HasPrefix(n, xattrTrusted) {
+			seen = append(seen, n)
+		}
+	}
+	return seen, nil
+}
+
+// Statfs fills in what statfs(2) shows of the file system at p.
+func Statfs(p Path, st *unix.Statfs_t) error {
+	i := p.Inode()
+	sb := i.FS
+	*st = unix.Statfs_t{}
+	if sb == nil {
+		return unix.ENOSYS
+	}
+	st.Type, st.Bsize, st.Namelen = sb.Magic, 4096, unix.NAME_MAX
+	st.Fsid.Val = [2]int32{int32(sb.Dev), int32(sb.Dev >> 32)}
+	if sb.Statfs != nil {
+		sb.Statfs(st)
+	}
+	if st.Frsize == 0 {
+		st.Frsize = st.Bsize
+	}
+	const stValid = 0x20
+	st.Flags |= stValid
+	if p.Mount != nil {
+		f := p.Mount.Flags()
+		for _, m := range [...][2]uint32{
+			{unix.MS_RDONLY, unix.ST_RDONLY}, {unix.MS_NOSUID, unix.ST_NOSUID},
+			{unix.MS_NODEV, unix.ST_NODEV}, {unix.MS_NOEXEC, unix.ST_NOEXEC},
+			{unix.MS_NOATIME, unix.ST_NOATIME}, {unix.MS_NODIRATIME, unix.ST_NODIRATIME},
+			{unix.MS_RELATIME, unix.ST_RELATIME},
+		} {
+			if f&m[0] != 0 {
+				st.Flags |= int64(m[1])
+			}
+		}
+	}
+	return nil
+}
