@@ -1,0 +1,40 @@
+// Package vmm says what a virtual machine monitor is asked for and keeps the
+// process that a monitor is. Each monitor has a folder below, which turns a
+// Machine into a command line.
+package vmm
+
+import "os"
+
+// Machine is one machine to start. Its files are inherited by the monitor;
+// the caller closes its own copies.
+type Machine struct {
+	Type   string // "microvm" or "q35"
+	Accel  string // "tcg", "kvm" or "hvf"
+	Memory int64  // bytes
+	CPUs   int
+	Kernel *os.File
+	Spec   *os.File // the run specification, handed over as boot module
+	Disks  []Disk
+	Shares []Share
+	Ports  []Port
+	Serial *os.File // a socket
+	GDB    int      // TCP port of the debugger stub on localhost; 0 for none
+}
+
+// Disk is a block device. The guest counts them from 0 in this order.
+type Disk struct {
+	Path     string
+	Readonly bool
+}
+
+// Share is a host directory that the guest mounts over 9p by its tag.
+type Share struct {
+	Tag, Path string
+	Readonly  bool
+}
+
+// Port is a named byte stream; File is the monitor's end of a socket pair.
+type Port struct {
+	Name string
+	File *os.File
+}
