@@ -48,6 +48,9 @@ func Start(path string, args []string, files []*os.File) (*Process, error) {
 	return p, nil
 }
 
+// PID is the monitor's process number.
+func (p *Process) PID() int { return p.pid }
+
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
