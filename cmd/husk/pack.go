@@ -1,19 +1,58 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/signal"
+	"syscall"
 
-// packOptions say which program is to be packed and what decides what it needs.
-type packOptions struct {
-	Program, Sysroot, Cwd string
-	Env                   []string
-	CacheDir              string
+	"husk/host/elfdeps"
+	"husk/host/image"
+	"husk/host/instance"
+	"husk/host/rootfs"
+	"husk/host/vmm"
+)
+
+// pack gives the image with what a program needs, as a disk, and the
+// program's path in it. Where the cache cannot be written it makes the image
+// in memory.
+func pack(o rootfs.Options) (disk vmm.Disk, program string, err error) {
+	// An interrupted write removes its temporary file.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	got, err := image.Cached(ctx, o)
+	if err == nil {
+		return vmm.Disk{Path: got.Path, Readonly: true}, got.Program, nil
+	}
+	if ctx.Err() != nil {
+		return disk, "", &exitError{status: instance.Status(int(syscall.SIGINT))}
+	}
+	tree, err := rootfs.Build(o)
+	if err != nil {
+		return disk, "", refused(err)
+	}
+	f, err := vmm.File("image", nil)
+	if err != nil {
+		return disk, "", err
+	}
+	if err := image.Write(f, tree, image.Options{Context: ctx}); err != nil {
+		f.Close()
+		return disk, "", fmt.Errorf("make the root image: %w", err)
+	}
+	return vmm.Disk{File: f, Readonly: true}, tree.Program, nil
 }
 
-// packedImage is an image file and the program's path in it.
-type packedImage struct{ File, Program string }
-
-// pack gathers what the program needs into an image, or finds the image that
-// an earlier run made.
-var pack = func(packOptions) (packedImage, error) {
-	return packedImage{}, errors.New("packing is not built in yet: use -r /")
+// refused gives a program that cannot run the status that a shell would.
+func refused(err error) error {
+	var format *elfdeps.FormatError
+	var missing *elfdeps.NotFoundError
+	switch {
+	case errors.As(err, &format):
+		return &exitError{statusNotExecutable, fmt.Errorf("run %w", err)}
+	case errors.As(err, &missing), errors.Is(err, fs.ErrNotExist):
+		return &exitError{statusNotFound, fmt.Errorf("run %w", err)}
+	}
+	return err
 }

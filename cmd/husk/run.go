@@ -16,6 +16,7 @@ import (
 	"husk/host/accel"
 	"husk/host/embedded"
 	"husk/host/instance"
+	"husk/host/rootfs"
 	"husk/host/terminal"
 	"husk/host/vmm"
 	"husk/host/vmm/qemu"
@@ -335,16 +336,14 @@ func (r *runner) packed(c *instance.Config) error {
 			return err
 		}
 	}
-	image, err := pack(packOptions{
-		Program: program, Sysroot: r.sysroot, Env: c.Spec.Process.Env, Cwd: r.cwd, CacheDir: cacheDir(),
-	})
+	disk, inside, err := pack(rootfs.Options{Program: program, Sysroot: r.sysroot, Env: c.Spec.Process.Env, Cwd: r.cwd})
 	if err != nil {
 		return err
 	}
-	r.timed("packed %s", image.File)
-	c.Machine.Disks = []vmm.Disk{{Path: image.File, Readonly: true}}
+	r.timed("packed %s", disk.Path)
+	c.Machine.Disks = []vmm.Disk{disk}
 	c.Spec.Root.Path = "erofs:0"
-	c.Spec.Annotations[spec.AnnotationExec] = image.Program
+	c.Spec.Annotations[spec.AnnotationExec] = inside
 	c.HostPath = func(p string) string {
 		if in := filepath.Join(r.sysroot, p); r.sysroot != "" {
 			if _, err := os.Stat(in); err == nil {

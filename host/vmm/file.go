@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// File makes a file without a name that holds what r gives, for the monitor
-// to inherit. Nothing has to be removed afterwards.
+// File makes a file without a name that holds what r gives (nil: nothing yet),
+// for the monitor to inherit. Nothing has to be removed afterwards.
 func File(name string, r io.Reader) (*os.File, error) {
 	f, err := nameless(name)
-	if err != nil {
-		return nil, err
+	if err != nil || r == nil {
+		return f, err
 	}
 	// A large buffer: this copies the kernel at every start.
 	if _, err := io.CopyBuffer(onlyWriter{f}, onlyReader{r}, make([]byte, 256<<10)); err != nil {

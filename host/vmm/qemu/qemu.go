@@ -93,7 +93,11 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 			// Nobody else writes it either: images are never changed in place.
 			readonly = ",read-only=on,file.locking=off"
 		}
-		b.add("-drive", "if=none,format=raw,id="+id+",file="+comma(d.Path)+readonly)
+		file := comma(d.Path)
+		if d.File != nil {
+			file = b.path(d.File)
+		}
+		b.add("-drive", "if=none,format=raw,id="+id+",file="+file+readonly)
 		b.virtio("virtio-blk", "drive="+id)
 	}
 	for i, s := range m.Shares {

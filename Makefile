@@ -1,0 +1,64 @@
+# Husk. `make help` lists what can be made.
+
+GO          ?= go
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
+# The race detector needs a C compiler.
+RACE        := $(if $(shell command -v gcc 2>/dev/null),-race)
+# The program that `make run` runs, and its arguments.
+PROGRAM     ?= /usr/bin/ls -l /
+
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all kernel run test lint bench compat clean help qemu fast FORCE
+
+all: bin/husk ## build bin/husk, the command with the kernel inside it
+
+# What the kernel is built from, and build/kernel.elf, are the kernel's affair.
+-include kernel/kernel.mk
+
+kernel: build/kernel.elf ## build the kernel alone, build/kernel.elf
+
+# A copy only when it differs, so that go build has nothing to do.
+host/embedded/files/kernel.elf: build/kernel.elf
+	@cmp -s $< $@ || cp $< $@
+
+# go build knows itself what has changed.
+bin/husk: host/embedded/files/kernel.elf FORCE
+	$(GO) build -trimpath -ldflags='-s -w' -o $@ ./cmd/husk
+
+run: all qemu ## run a program of this machine as a unikernel (PROGRAM='/usr/bin/ls -l /')
+	bin/husk run $(PROGRAM)
+
+qemu:
+	@command -v qemu-system-x86_64 >/dev/null || { \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends qemu-system-x86; }
+
+test: all qemu lint ## everything that CI runs
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) $$($(GO) list ./... | grep -v '^husk/test')
+	HUSK_BIN=$(CURDIR)/bin/husk $(GO) test -count=1 ./test/...
+
+fast: ## the tests that need no machine, for the inner loop
+	$(GO) vet ./... && $(GO) test -short ./...
+
+lint: ## vet, staticcheck, gofumpt and the call-graph check of the metal layer
+	$(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./cmd/husk ./host/... ./spec
+	$(STATICCHECK) ./...
+	@files=$$($(GOFUMPT) -l .); [ -z "$$files" ] || { echo "not formatted by gofumpt:" $$files; exit 1; }
+	$(if $(LINT_KERNEL),$(MAKE) $(LINT_KERNEL))
+
+bench: all qemu ## measure husk beside a Linux guest, in instructions and in time
+	$(GO) run ./bench $(BENCH)
+
+compat: all qemu ## run every program of /usr/bin and /usr/sbin natively and in husk
+	$(GO) run ./test/compat $(COMPAT)
+
+clean: ## remove what was built
+	rm -rf bin build host/embedded/files/kernel.elf
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
