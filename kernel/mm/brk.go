@@ -20,7 +20,7 @@ func (as *AddressSpace) Brk(to Addr) Addr {
 	populate := ok && now > old && as.lockFuture&(vmLocked|vmLockOnFault) == vmLocked
 	as.unlock()
 	if populate {
-		_ = as.populate(old.pageUp(), now.pageUp())
+		_ = as.populate(old.pageUp(), now.pageUp(), true)
 	}
 	return now
 }

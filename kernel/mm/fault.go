@@ -249,8 +249,7 @@ func (as *AddressSpace) faultWrite(v *VMA, addr Addr, p *uint64, f *frame) outco
 	}
 	store(p, uint64(fresh)<<PageShift|v.pte|pteWrite|pteDirty)
 	f.mu.Unlock()
-	a := addr.pageDown()
-	cpu.FlushRange(as.root, uintptr(a), uintptr(a+PageSize))
+	flushPage(as, addr)
 	putFrame(old)
 	return faultDone
 }
@@ -384,9 +383,10 @@ func (as *AddressSpace) growStack(addr Addr) bool {
 	return true
 }
 
-// populate faults in [start, end) as far as it can (MAP_POPULATE, mlock).
-// It returns the error of the first page that could not be.
-func (as *AddressSpace) populate(start, end Addr) error {
+// populate faults in [start, end) as far as it is mapped (MAP_POPULATE,
+// mlock). It returns the error of the first page that could not be; lenient
+// passes over VMAs that permit no access.
+func (as *AddressSpace) populate(start, end Addr, lenient bool) error {
 	for a := start; a < end; {
 		as.mu.RLock()
 		i := as.index(a)
@@ -401,9 +401,12 @@ func (as *AddressSpace) populate(start, end Addr) error {
 		if v.flags&(vmWrite|vmShared) == vmWrite {
 			access = Write
 		}
-		skip := v.flags&vmAccess == 0
+		closed := v.flags&vmAccess == 0
 		as.mu.RUnlock()
-		if skip {
+		if closed {
+			if !lenient {
+				return unix.EFAULT
+			}
 			a = stop
 			continue
 		}
@@ -419,10 +422,10 @@ func (as *AddressSpace) populateRun(a, stop Addr, access Access) error {
 	for a < stop {
 		n := min(int((stop-a)>>PageShift), maxAhead, 512-slot(a))
 		if fe := as.fault(a, access, n); fe != nil {
-			if fe.Signal == unix.SIGBUS {
-				return unix.EFAULT
+			if fe.Signal == unix.SIGKILL {
+				return unix.ENOMEM
 			}
-			return unix.ENOMEM
+			return unix.EFAULT
 		}
 		a += PageSize
 		for a < stop && as.mappedFor(a, access) {

@@ -105,7 +105,7 @@ func (as *AddressSpace) Map(r MapRequest) (Addr, error) {
 	}
 	locked := flags&vmLocked != 0 && flags&vmLockOnFault == 0
 	if locked || r.Flags&(unix.MAP_POPULATE|unix.MAP_NONBLOCK) == unix.MAP_POPULATE {
-		as.populate(a, a+Addr(size))
+		_ = as.populate(a, a+Addr(size), true)
 	}
 	return a, nil
 }
@@ -130,7 +130,7 @@ func (r *MapRequest) vmFlags() (vmFlags, *PageCache, error) {
 			return 0, nil, unix.EINVAL
 		}
 		flags |= vmShared | vmMayShare
-		cache = newAnonymousCache()
+		cache = newAnonymousCache(pages(r.Len) << PageShift)
 	case r.File == nil && kind == unix.MAP_PRIVATE:
 	case r.File == nil && kind == mapDroppable:
 		// Droppable memory may be dropped at any time, which never is
@@ -233,7 +233,8 @@ func (as *AddressSpace) place(start, end Addr, flags vmFlags, cache *PageCache, 
 			return v
 		}
 	}
-	v := &VMA{start: start, end: end, off: off, as: as, cache: cache, file: file, name: name}
+	v := as.newVMA()
+	v.start, v.end, v.off, v.cache, v.file, v.name = start, end, off, cache, file, name
 	v.setFlags(flags)
 	if file != nil {
 		file.Get()

@@ -180,9 +180,14 @@ func TestForkIsolatesWritesBothWays(t *testing.T) {
 		at   Addr
 		want string
 	}{
-		{as, a, "parent"}, {child, a, "child!"}, {grand, a, "parent"},
-		{as, a + 64<<10, "PARENT"}, {child, a + 64<<10, "parent"}, {grand, a + 64<<10, "parent"},
-		{as, s, "SHARED"}, {grand, s, "SHARED"},
+		{as, a, "parent"},
+		{child, a, "child!"},
+		{grand, a, "parent"},
+		{as, a + 64<<10, "PARENT"},
+		{child, a + 64<<10, "parent"},
+		{grand, a + 64<<10, "parent"},
+		{as, s, "SHARED"},
+		{grand, s, "SHARED"},
 	} {
 		if got := mustRead(t, c.as, c.at, 6); string(got) != c.want {
 			t.Errorf("at %#x: %q, want %q", c.at, got, c.want)

@@ -88,8 +88,11 @@ func NewPageCache(s Store) *PageCache {
 	return c
 }
 
-func newAnonymousCache() *PageCache {
+// newAnonymousCache returns the home of a shared anonymous mapping. Its size
+// is that of the mapping: what mremap adds raises SIGBUS, as on Linux.
+func newAnonymousCache(size uint64) *PageCache {
 	c := NewPageCache(nil)
+	c.limit.Store(size)
 	c.ownedByMaps = true
 	return c
 }

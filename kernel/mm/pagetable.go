@@ -37,6 +37,12 @@ func holdsFrame(e uint64) bool { return e&(ptePresent|pteNone) != 0 }
 func load(p *uint64) uint64     { return atomic.LoadUint64(p) }
 func store(p *uint64, v uint64) { atomic.StoreUint64(p, v) }
 
+// flushPage forgets the translation of a, and how it was found.
+func flushPage(as *AddressSpace, a Addr) {
+	a = a.pageDown()
+	cpu.FlushRange(as.root, uintptr(a), uintptr(a+PageSize))
+}
+
 func slot(a Addr) int { return int(a>>PageShift) & 511 }
 
 // pde returns the entry that names the last-level table of a, or nil when the
@@ -168,7 +174,7 @@ func (as *AddressSpace) unshare(p *uint64, a Addr) bool {
 	f.mu.Unlock()
 	tableFrames.Add(1)
 	// CPUs may have cached the way to the old table.
-	cpu.FlushRange(as.root, uintptr(a.pageDown()), uintptr(a.pageDown()+PageSize))
+	flushPage(as, a)
 	return true
 }
 
@@ -367,7 +373,7 @@ func (as *AddressSpace) dropUpper(start, end, floor, ceil Addr, dead bool) {
 
 func (as *AddressSpace) dropUpperTable(n uint32, a Addr, dead bool) {
 	if !dead {
-		cpu.FlushRange(as.root, uintptr(a), uintptr(a+PageSize))
+		flushPage(as, a)
 	}
 	as.nTables.Add(-1)
 	tableFrames.Add(-1)

@@ -36,9 +36,11 @@ type AddressSpace struct {
 	// Sizes in pages, of VMAs, not of what is resident.
 	totalPages, dataPages, stackPages, execPages, lockedPages uint64
 
-	tables  sync.Mutex   // guards the adding of upper-level tables
-	nTables atomic.Int64 // page tables of all levels, the root included
-	peakVM  uint64       // the highest totalPages, for VmPeak
+	tables  sync.Mutex    // guards the adding of upper-level tables
+	nTables atomic.Int64  // page tables of all levels, the root included
+	peakVM  uint64        // the highest totalPages, for VmPeak
+	peakRSS atomic.Uint64 // the highest residency that Stat has seen, pages
+	spare   *VMA          // a VMA to be used again
 }
 
 // Limits are the resource limits that bind an address space, in bytes.

@@ -195,10 +195,9 @@ func (as *AddressSpace) split(i int, a Addr) {
 
 // clone returns a copy of v for as, not linked to the cache.
 func (v *VMA) clone(as *AddressSpace) *VMA {
-	w := &VMA{
-		start: v.start, end: v.end, flags: v.flags, pte: v.pte, off: v.off,
-		as: as, cache: v.cache, file: v.file, name: v.name,
-	}
+	w := as.newVMA()
+	w.start, w.end, w.flags, w.pte, w.off = v.start, v.end, v.flags, v.pte, v.off
+	w.cache, w.file, w.name = v.cache, v.file, v.name
 	if w.file != nil {
 		w.file.Get()
 	}
@@ -256,6 +255,20 @@ func (as *AddressSpace) discard(v *VMA) {
 	if v.file != nil {
 		as.drop = append(as.drop, v.file)
 	}
+	// With mu held for writing and v off its lists nobody can see it.
+	v.cache, v.file, v.name = nil, nil, ""
+	as.spare = v
+}
+
+// newVMA returns a VMA to be filled in.
+func (as *AddressSpace) newVMA() *VMA {
+	v := as.spare
+	if v == nil {
+		return &VMA{as: as}
+	}
+	as.spare = nil
+	v.ahead.Store(0)
+	return v
 }
 
 // unlock releases mu and then gives up the files of VMAs that went.

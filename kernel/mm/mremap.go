@@ -1,0 +1,264 @@
+package mm
+
+import (
+	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
+)
+
+// RemapRequest is one mremap call; MayLock is the caller's CAP_IPC_LOCK.
+type RemapRequest struct {
+	Old     Addr
+	OldLen  uint64
+	NewLen  uint64
+	Flags   int
+	New     Addr
+	MayLock bool
+}
+
+// Remap serves mremap(2). The checks come in Linux's order (mm/mremap.c).
+func (as *AddressSpace) Remap(r RemapRequest) (Addr, error) {
+	const known = unix.MREMAP_FIXED | unix.MREMAP_MAYMOVE | unix.MREMAP_DONTUNMAP
+	mayMove := r.Flags&unix.MREMAP_MAYMOVE != 0
+	switch {
+	case r.Flags&^known != 0,
+		r.Flags&unix.MREMAP_FIXED != 0 && !mayMove,
+		r.Flags&unix.MREMAP_DONTUNMAP != 0 && (!mayMove || r.OldLen != r.NewLen),
+		r.Old&pageMask != 0:
+		return 0, unix.EINVAL
+	}
+	r.OldLen, r.NewLen = pages(r.OldLen)<<PageShift, pages(r.NewLen)<<PageShift
+	if r.NewLen == 0 {
+		return 0, unix.EINVAL
+	}
+	as.mu.Lock()
+	a, grown, err := as.remap(&r)
+	var populate bool
+	if err == nil && grown {
+		v := as.find(a)
+		populate = v != nil && v.flags&(vmLocked|vmLockOnFault) == vmLocked
+	}
+	as.unlock()
+	if populate {
+		_ = as.populate(a+Addr(r.OldLen), a+Addr(r.NewLen), true)
+	}
+	return a, err
+}
+
+func (as *AddressSpace) remap(r *RemapRequest) (a Addr, grown bool, err error) {
+	v := as.find(r.Old)
+	if v == nil {
+		return 0, false, unix.EFAULT
+	}
+	if r.Flags&(unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP) != 0 {
+		a, err := as.remapTo(r)
+		return a, r.NewLen > r.OldLen, err
+	}
+	if r.OldLen >= r.NewLen {
+		if r.OldLen > r.NewLen {
+			start := r.Old + Addr(r.NewLen)
+			end := r.Old + Addr(r.OldLen)
+			if end < start || end > userMax {
+				return 0, false, unix.EINVAL
+			}
+			if err := as.unmapLocked(start, end); err != nil {
+				return 0, false, err
+			}
+		}
+		if r.OldLen != 0 {
+			return r.Old, false, nil
+		}
+	}
+	if err := as.mayResize(v, r); err != nil {
+		return 0, false, err
+	}
+	room := uint64(v.end - r.Old)
+	if r.OldLen == room {
+		end := r.Old + Addr(r.NewLen)
+		if end > r.Old && end <= userMax && !as.overlaps(v.end, end) {
+			n := int64((r.NewLen - r.OldLen) >> PageShift)
+			as.account(v.flags, n)
+			v.resize(v.start, end)
+			as.mergeAt(as.index(r.Old) + 1)
+			return r.Old, true, nil
+		}
+	}
+	if r.Flags&unix.MREMAP_MAYMOVE == 0 {
+		return 0, false, unix.ENOMEM
+	}
+	to, ok := as.unmappedArea(0, r.NewLen, false)
+	if !ok {
+		return 0, false, unix.ENOMEM
+	}
+	if err := as.move(v, r, to); err != nil {
+		return 0, false, err
+	}
+	return to, true, nil
+}
+
+// remapTo is mremap to an address of the caller's, or one that leaves the old
+// range mapped.
+func (as *AddressSpace) remapTo(r *RemapRequest) (Addr, error) {
+	size := Addr(r.NewLen)
+	switch {
+	case r.New&pageMask != 0, r.NewLen > uint64(userMax), r.New > userMax-size:
+		return 0, unix.EINVAL
+	case r.Old+Addr(r.OldLen) > r.New && r.New+size > r.Old:
+		return 0, unix.EINVAL
+	case len(as.vmas)+2 >= maxMapCount:
+		return 0, unix.ENOMEM
+	}
+	fixed := r.Flags&unix.MREMAP_FIXED != 0
+	if fixed {
+		if r.New < MinAddr {
+			return 0, unix.EPERM
+		}
+		if err := as.unmapLocked(r.New, r.New+size); err != nil {
+			return 0, err
+		}
+	}
+	if r.OldLen > r.NewLen {
+		if err := as.unmapLocked(r.Old+size, r.Old+Addr(r.OldLen)); err != nil {
+			return 0, err
+		}
+		r.OldLen = r.NewLen
+	}
+	v := as.find(r.Old)
+	if v == nil {
+		return 0, unix.EFAULT
+	}
+	if err := as.mayResize(v, r); err != nil {
+		return 0, err
+	}
+	if r.Flags&unix.MREMAP_DONTUNMAP != 0 && !as.mayExpand(v.flags, r.OldLen>>PageShift) {
+		return 0, unix.ENOMEM
+	}
+	to := r.New
+	if !fixed {
+		var ok bool
+		if to, ok = as.unmappedArea(r.New, r.NewLen, false); !ok {
+			return 0, unix.ENOMEM
+		}
+	}
+	return to, as.move(v, r, to)
+}
+
+// mayResize is Linux's vma_to_resize: may [Old, OldLen) of v become NewLen.
+func (as *AddressSpace) mayResize(v *VMA, r *RemapRequest) error {
+	switch {
+	case r.OldLen == 0 && v.private():
+		return unix.EINVAL
+	case r.Flags&unix.MREMAP_DONTUNMAP != 0 && v.flags&vmDontExpand != 0:
+		return unix.EINVAL
+	case r.OldLen > uint64(v.end-r.Old):
+		return unix.EFAULT
+	case r.NewLen <= r.OldLen:
+		return nil
+	case v.page(r.Old)+r.NewLen>>PageShift < v.page(r.Old):
+		return unix.EINVAL
+	case v.flags&vmDontExpand != 0:
+		return unix.EFAULT
+	}
+	n := (r.NewLen - r.OldLen) >> PageShift
+	switch {
+	case v.flags&vmLocked != 0 && !as.mayLock(n, r.MayLock):
+		return unix.EAGAIN
+	case !as.mayExpand(v.flags, n), v.flags&vmAccount != 0 && !mayCommit(n):
+		return unix.ENOMEM
+	}
+	return nil
+}
+
+// move maps to, NewLen long, like [Old, OldLen) of v, takes the pages there
+// and unmaps the old range, or leaves it empty when the caller asks so.
+func (as *AddressSpace) move(v *VMA, r *RemapRequest, to Addr) error {
+	if len(as.vmas)+3 >= maxMapCount {
+		return unix.ENOMEM
+	}
+	from, n := r.Old, Addr(r.OldLen)
+	if !as.prepareMove(from, to, n) {
+		return unix.ENOMEM
+	}
+	off := v.page(from)
+	cache := v.cache
+	as.place(to, to+Addr(r.NewLen), v.flags, cache, v.file, off, v.name)
+	if cache != nil {
+		cache.mapMu.Lock() // the reverse map must find each page here or there
+	}
+	as.moveEntries(from, to, n)
+	if cache != nil {
+		cache.mapMu.Unlock()
+	}
+	if r.OldLen == 0 {
+		return nil // a second mapping of shared memory
+	}
+	if r.Flags&unix.MREMAP_DONTUNMAP == 0 {
+		return as.unmapLocked(from, from+n)
+	}
+	if v = as.find(from); v.flags&vmLocked != 0 {
+		_, err := as.setFlags(from, min(v.end, from+n), v.flags&^(vmLocked|vmLockOnFault))
+		return err
+	}
+	return nil
+}
+
+// prepareMove makes all tables that moveEntries will touch this address
+// space's own.
+func (as *AddressSpace) prepareMove(from, to, n Addr) bool {
+	if !as.ownRange(from, from+n) {
+		return false
+	}
+	for a := from; a < from+n; {
+		p, at := as.nextTable(a, from+n)
+		if p == nil {
+			return true
+		}
+		stop := min(at&^(tableSpan-1)+tableSpan, from+n)
+		first, last := to+(at-from), to+(stop-1-from)
+		if t, _ := as.ownTable(first); t == nil {
+			return false
+		}
+		if t, _ := as.ownTable(last); t == nil {
+			return false
+		}
+		a = stop
+	}
+	return true
+}
+
+// moveEntries moves the entries of [from, from+n) to to. prepareMove has been
+// here, so that nothing is allocated.
+func (as *AddressSpace) moveEntries(from, to, n Addr) {
+	found := false
+	for a := from; a < from+n; {
+		p, at := as.nextTable(a, from+n)
+		if p == nil {
+			break
+		}
+		dst := to + (at - from)
+		// As far as both tables reach.
+		k := min(tableSpan-at&(tableSpan-1), tableSpan-dst&(tableSpan-1), from+n-at)
+		src := pteFrame(load(p))
+		t, f := tableAt(src), &frames[src]
+		u, g := as.ownTable(dst)
+		f.mu.Lock()
+		if g != f {
+			g.mu.Lock() // only here are two tables locked, and mu is ours
+		}
+		for i, j, end := slot(at), slot(dst), slot(at)+int(k>>PageShift); i < end; i, j = i+1, j+1 {
+			if e := load(&t[i]); e != 0 {
+				store(&t[i], 0)
+				store(&u[j], e)
+				found = true
+			}
+		}
+		if g != f {
+			g.mu.Unlock()
+		}
+		f.mu.Unlock()
+		a = at + k
+	}
+	if found {
+		cpu.FlushRange(as.root, uintptr(from), uintptr(from+n))
+	}
+}
