@@ -386,8 +386,3 @@ func (as *AddressSpace) Sync(start Addr, n uint64, flags int) error {
 	}
 	return gap
 }
-
-// Barrier returns after every CPU that runs a thread of this address space
-// has executed a full memory barrier (membarrier(2)): the interrupt that asks
-// for a TLB flush is one. Page zero is where nothing is lost by flushing.
-func (as *AddressSpace) Barrier() { flushPage(as, 0) }

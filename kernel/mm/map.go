@@ -321,3 +321,43 @@ func (as *AddressSpace) unmapLocked(start, end Addr) error {
 	as.freed(end)
 	return nil
 }
+
+// RemapFile serves remap_file_pages(2): it maps [start, start+n) of a shared
+// mapping to the file from page off on, as Linux emulates the call.
+func (as *AddressSpace) RemapFile(start Addr, n uint64, prot int, off uint64, flags int) error {
+	start = start.pageDown()
+	n &^= pageMask
+	if prot != 0 || n == 0 || uint64(start)+n < n || off+n>>PageShift < off {
+		return unix.EINVAL
+	}
+	end := start + Addr(n)
+	as.mu.Lock()
+	i := as.index(start)
+	if i == len(as.vmas) || as.vmas[i].start > start || as.vmas[i].private() {
+		as.unlock()
+		return unix.EINVAL
+	}
+	v := as.vmas[i]
+	for w := v; w.end < end; {
+		i++
+		if i == len(as.vmas) || as.vmas[i].start != w.end || as.vmas[i].cache != v.cache || as.vmas[i].flags != v.flags {
+			as.unlock()
+			return unix.EINVAL
+		}
+		w = as.vmas[i]
+	}
+	file, cache, vf, name := v.file, v.cache, v.flags, v.name
+	if file != nil {
+		file.Get()
+		as.drop = append(as.drop, file)
+	}
+	err := as.unmapLocked(start, end)
+	if err == nil {
+		as.place(start, end, vf, cache, file, off, name)
+	}
+	as.unlock()
+	if err == nil && flags&unix.MAP_NONBLOCK == 0 {
+		_ = as.populate(start, end, true)
+	}
+	return err
+}

@@ -113,3 +113,23 @@ func (v *VMA) eachTable(lo, hi Addr, do func([]uint64)) {
 		a = end
 	}
 }
+
+// WritablyMapped tells whether a shared mapping of the cache exists that is
+// or may be made writable (F_SEAL_WRITE needs to know).
+func (c *PageCache) WritablyMapped() bool {
+	c.mapMu.Lock()
+	defer c.mapMu.Unlock()
+	for v := c.firstMap; v != nil; v = v.nextMap {
+		if v.flags&(vmShared|vmMayWrite) == vmShared|vmMayWrite {
+			return true
+		}
+	}
+	return false
+}
+
+// Mapped tells whether the cache is mapped anywhere.
+func (c *PageCache) Mapped() bool {
+	c.mapMu.Lock()
+	defer c.mapMu.Unlock()
+	return c.firstMap != nil
+}

@@ -36,6 +36,11 @@ type AddressSpace struct {
 	// Sizes in pages, of VMAs, not of what is resident.
 	totalPages, dataPages, stackPages, execPages, lockedPages uint64
 
+	// Membarrier holds the MEMBARRIER_CMD_REGISTER_* commands that were given.
+	Membarrier atomic.Uint32
+
+	prevSpace, nextSpace *AddressSpace // guarded by spaces.mu
+
 	tables  sync.Mutex    // guards the adding of upper-level tables
 	nTables atomic.Int64  // page tables of all levels, the root included
 	peakVM  uint64        // the highest totalPages, for VmPeak
@@ -75,6 +80,7 @@ func NewAddressSpace() (*AddressSpace, error) {
 	as.Limits.Stack.Store(8 << 20)
 	as.Limits.Memlock.Store(8 << 20)
 	as.SetLayout(8<<20, true)
+	as.enlist()
 	return as, nil
 }
 
@@ -86,6 +92,7 @@ func (as *AddressSpace) Put() {
 	if as.refs.Add(-1) > 0 {
 		return
 	}
+	as.delist()
 	as.mu.Lock()
 	cpu.ReleaseRoot(as.root)
 	vmas := as.vmas
@@ -121,6 +128,7 @@ func (as *AddressSpace) Fork() (*AddressSpace, error) {
 		return nil, err
 	}
 	child.Limits.copyFrom(&as.Limits)
+	child.Membarrier.Store(as.Membarrier.Load())
 	as.mu.Lock()
 	if !as.mayCommitFork() {
 		as.mu.Unlock()

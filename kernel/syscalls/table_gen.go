@@ -2,10 +2,31 @@
 
 package syscalls
 
+import "husk/kernel/mm"
+
 const tableSize = 451
 
 // table is the handler of each call; nil answers ENOSYS.
-var table = [tableSize]handler{}
+var table = [tableSize]handler{
+	9:   call_mmap,
+	10:  call_mprotect,
+	11:  call_munmap,
+	12:  call_brk,
+	25:  call_mremap,
+	26:  call_msync,
+	27:  call_mincore,
+	28:  call_madvise,
+	149: call_mlock,
+	150: call_munlock,
+	151: call_mlockall,
+	152: call_munlockall,
+	216: call_remap_file_pages,
+	324: call_membarrier,
+	325: call_mlock2,
+	329: call_pkey_mprotect,
+	330: call_pkey_alloc,
+	331: call_pkey_free,
+}
 
 // descriptions are the calls as package trace shows them: arguments, result, classes.
 var descriptions = [tableSize]description{
@@ -371,4 +392,78 @@ var descriptions = [tableSize]description{
 	448: {"process_mrelease", "pidfd fd, flags hex", "int", "desc"},
 	449: {"futex_waitv", "waiters ptr, nr_futexes uint, flags hex, timeout <timespec, clockid enum:clock", "int", ""},
 	450: {"set_mempolicy_home_node", "start ptr, len size, home_node ulong, flags hex", "int", "memory"},
+}
+
+func call_mmap(t Thread) (uintptr, error) {
+	return t.mmap(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), int32(t.R10), int32(t.R8), uint64(t.R9))
+}
+
+func call_mprotect(t Thread) (uintptr, error) {
+	return 0, t.mprotect(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
+}
+
+func call_munmap(t Thread) (uintptr, error) {
+	return 0, t.munmap(mm.Addr(t.RDI), uint64(t.RSI))
+}
+
+func call_brk(t Thread) (uintptr, error) {
+	return t.brk(mm.Addr(t.RDI))
+}
+
+func call_mremap(t Thread) (uintptr, error) {
+	return t.mremap(mm.Addr(t.RDI), uint64(t.RSI), uint64(t.RDX), int32(t.R10), mm.Addr(t.R8))
+}
+
+func call_msync(t Thread) (uintptr, error) {
+	return 0, t.msync(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
+}
+
+func call_mincore(t Thread) (uintptr, error) {
+	return 0, t.mincore(mm.Addr(t.RDI), uint64(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_madvise(t Thread) (uintptr, error) {
+	return 0, t.madvise(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
+}
+
+func call_mlock(t Thread) (uintptr, error) {
+	return 0, t.mlock(mm.Addr(t.RDI), uint64(t.RSI))
+}
+
+func call_munlock(t Thread) (uintptr, error) {
+	return 0, t.munlock(mm.Addr(t.RDI), uint64(t.RSI))
+}
+
+func call_mlockall(t Thread) (uintptr, error) {
+	return 0, t.mlockall(int32(t.RDI))
+}
+
+func call_munlockall(t Thread) (uintptr, error) {
+	return 0, t.munlockall()
+}
+
+func call_remap_file_pages(t Thread) (uintptr, error) {
+	return 0, t.remap_file_pages(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), uint64(t.R10), int32(t.R8))
+}
+
+func call_membarrier(t Thread) (uintptr, error) {
+	r, err := t.membarrier(int32(t.RDI), uint32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_mlock2(t Thread) (uintptr, error) {
+	return 0, t.mlock2(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
+}
+
+func call_pkey_mprotect(t Thread) (uintptr, error) {
+	return 0, t.pkey_mprotect(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), int32(t.R10))
+}
+
+func call_pkey_alloc(t Thread) (uintptr, error) {
+	r, err := t.pkey_alloc(uint64(t.RDI), uint64(t.RSI))
+	return uintptr(r), err
+}
+
+func call_pkey_free(t Thread) (uintptr, error) {
+	return 0, t.pkey_free(int32(t.RDI))
 }

@@ -1,0 +1,46 @@
+package syscalls
+
+import (
+	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
+	"husk/kernel/mm"
+)
+
+// madvise gives advice about the use of memory (madvise(2)).
+func (t Thread) madvise(addr mm.Addr, length uint64, advice int32) error {
+	return t.AddressSpace().Advise(addr, length, int(advice))
+}
+
+// mincore tells which pages are in memory (mincore(2)).
+func (t Thread) mincore(addr mm.Addr, length uint64, vec mm.Addr) error {
+	if addr&(mm.PageSize-1) != 0 {
+		return unix.EINVAL
+	}
+	if uint64(addr)+length < length || uint64(addr)+length > uint64(cpu.UserMax) {
+		return unix.ENOMEM
+	}
+	n := length>>mm.PageShift + (length&(mm.PageSize-1)+mm.PageSize-1)>>mm.PageShift
+	if uint64(vec)+n < n || uint64(vec)+n > uint64(cpu.UserMax) {
+		return unix.EFAULT
+	}
+	var buf [1024]byte
+	for n > 0 {
+		part := buf[:min(n, uint64(len(buf)))]
+		if err := t.AddressSpace().Resident(addr, part); err != nil {
+			return err
+		}
+		if _, err := t.AddressSpace().CopyOut(vec, part); err != nil {
+			return err
+		}
+		n -= uint64(len(part))
+		addr += mm.Addr(len(part)) << mm.PageShift
+		vec += mm.Addr(len(part))
+	}
+	return nil
+}
+
+// msync writes shared file mappings back (msync(2)).
+func (t Thread) msync(addr mm.Addr, length uint64, flags int32) error {
+	return t.AddressSpace().Sync(addr, length, int(flags))
+}
