@@ -33,11 +33,7 @@ func (t Thread) mmap(addr mm.Addr, length uint64, prot, flags, fd int32, off uin
 			}
 			return 0, err
 		}
-		m, ok := any(f).(mm.Mappable)
-		if !ok {
-			return 0, unix.ENODEV
-		}
-		r.File = m
+		r.File = f
 	} else {
 		r.Offset = 0
 	}
@@ -63,7 +59,7 @@ func mayMap(f *vfs.File, prot, flags int32) (maxProt int, err error) {
 	if mode == unix.O_WRONLY {
 		return 0, unix.EACCES
 	}
-	if m := f.Path.Mount; m != nil && m.Flags&unix.MS_NOEXEC != 0 {
+	if m := f.Path.Mount; m != nil && m.Flags()&unix.MS_NOEXEC != 0 {
 		if prot&unix.PROT_EXEC != 0 {
 			return 0, unix.EPERM
 		}
