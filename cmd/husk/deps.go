@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -23,10 +22,6 @@ are read from ELF headers; the program is not executed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			closure, err := dependencies(args[0], dir)
 			if closure == nil {
-				var end *exitError
-				if errors.As(err, &end) {
-					return err
-				}
 				return failed(refused(err))
 			}
 			out := cmd.OutOrStdout()
@@ -56,6 +51,11 @@ are read from ELF headers; the program is not executed.`,
 // dependencies resolves a program that a shell would find, or one by its path
 // under dir.
 func dependencies(program, dir string) (*elfdeps.Closure, error) {
+	if dir != "" {
+		if err := readableDirectory(dir); err != nil {
+			return nil, failed(fmt.Errorf("--sysroot %s: %w", dir, err))
+		}
+	}
 	root, err := sysroot.Open(dir)
 	if err != nil {
 		return nil, err

@@ -55,10 +55,11 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// failed wraps husk's own failure.
+// failed makes err husk's own failure unless it has a status already.
 func failed(err error) error {
-	if err == nil {
-		return nil
+	var end *exitError
+	if err == nil || errors.As(err, &end) {
+		return err
 	}
 	return &exitError{instance.StatusFailed, err}
 }

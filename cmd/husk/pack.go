@@ -51,7 +51,9 @@ func refused(err error) error {
 	switch {
 	case errors.As(err, &format):
 		return &exitError{statusNotExecutable, fmt.Errorf("run %w", err)}
-	case errors.As(err, &missing), errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, &missing):
+		return &exitError{statusNotFound, err}
+	case errors.Is(err, fs.ErrNotExist):
 		return &exitError{statusNotFound, fmt.Errorf("run %w", err)}
 	}
 	return err

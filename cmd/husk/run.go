@@ -134,10 +134,6 @@ func (r *runner) run() error {
 	}
 	c, err := r.config()
 	if err != nil {
-		var end *exitError
-		if errors.As(err, &end) {
-			return err
-		}
 		return failed(err)
 	}
 	kernel, err := openKernel(r.kernel)
@@ -201,6 +197,11 @@ func (r *runner) check() error {
 	if r.rootfs != "" {
 		if err := readableDirectory(r.rootfs); err != nil {
 			return fmt.Errorf("-r %s: %w", r.rootfs, err)
+		}
+	}
+	if r.sysroot != "" {
+		if err := readableDirectory(r.sysroot); err != nil {
+			return fmt.Errorf("--sysroot %s: %w", r.sysroot, err)
 		}
 	}
 	if err := oneOf("--accel", r.accel, "auto", accel.KVM, accel.HVF, accel.TCG); err != nil {

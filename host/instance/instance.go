@@ -92,7 +92,11 @@ func Run(c *Config) (status int, err error) {
 	if err != nil {
 		return StatusFailed, err
 	}
-	defer r.process.Kill()
+	r.guard(r.drainSerial)
+	defer func() {
+		r.process.Kill()
+		<-r.logDone
+	}()
 	for _, f := range r.theirs {
 		f.Close()
 	}
@@ -180,7 +184,6 @@ func (r *run) close() {
 func (r *run) wait() (status int, err error) {
 	messages := make(chan *spec.Message)
 	r.guard(func() { r.readControl(messages) })
-	r.guard(r.drainSerial)
 	for _, p := range r.outputs() {
 		r.guard(p.run)
 	}
