@@ -268,3 +268,9 @@ func PowerOff(status uint8) { unix.Exit(int(status)) }
 // Random fills p from the machine's entropy source (RDRAND, RDSEED, boot
 // entropy), which seeds the kernel's generator.
 func Random(p []byte) { _, _ = unix.Getrandom(p, 0) }
+
+// TSCAux reports whether RDTSCP in ring 3 gives the CPU's number.
+func TSCAux() bool { return false }
+
+// userFSGSBase reports whether ring 3 may use the FSGSBASE instructions.
+func userFSGSBase() bool { return false }
