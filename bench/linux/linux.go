@@ -1,0 +1,97 @@
+package linux
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// kernelPackage is the metapackage whose newest kernel is used.
+const kernelPackage = "linux-image-cloud-amd64"
+
+// Kernel returns the path of Debian's cloud kernel, unpacked below dir from
+// the package that apt downloads when it is not there yet.
+func Kernel(ctx context.Context, dir string) (string, error) {
+	if found, _ := filepath.Glob(filepath.Join(dir, "boot", "vmlinuz-*")); len(found) > 0 {
+		return found[0], nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	depends, err := output(ctx, dir, "apt-cache", "depends", kernelPackage)
+	if err != nil {
+		return "", err
+	}
+	image := ""
+	for line := range strings.Lines(depends) {
+		if _, name, ok := strings.Cut(strings.TrimSpace(line), "Depends: "); ok && strings.HasPrefix(name, "linux-image-") {
+			image = name
+		}
+	}
+	if image == "" {
+		return "", fmt.Errorf("%s depends on no kernel image: run 'apt-get update'", kernelPackage)
+	}
+	if _, err := output(ctx, dir, "apt-get", "download", image); err != nil {
+		return "", err
+	}
+	debs, _ := filepath.Glob(filepath.Join(dir, image+"_*.deb"))
+	if len(debs) == 0 {
+		return "", fmt.Errorf("apt-get download %s left no package in %s", image, dir)
+	}
+	if _, err := output(ctx, dir, "dpkg-deb", "-x", debs[0], dir); err != nil {
+		return "", err
+	}
+	found, _ := filepath.Glob(filepath.Join(dir, "boot", "vmlinuz-*"))
+	if len(found) == 0 {
+		return "", fmt.Errorf("%s holds no kernel", debs[0])
+	}
+	return found[0], nil
+}
+
+// Initramfs writes an initramfs with the given programs, of which init is the
+// first process, and returns its path.
+func Initramfs(dir, init, bench string) (string, error) {
+	files := []file{{name: "dev", mode: 0o40755}}
+	for _, p := range []struct{ name, path string }{{"init", init}, {"bench", bench}} {
+		data, err := os.ReadFile(p.path)
+		if err != nil {
+			return "", err
+		}
+		files = append(files, file{p.name, 0o100755, data})
+	}
+	path := filepath.Join(dir, "initramfs")
+	out, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	defer out.Close()
+	if err := writeCPIO(out, files); err != nil {
+		return "", err
+	}
+	return path, out.Close()
+}
+
+// Run boots the kernel and returns what its serial port said.
+func Run(ctx context.Context, kernel, initramfs string, extra ...string) (string, error) {
+	args := append([]string{
+		"-M", "q35", "-cpu", "max", "-accel", "tcg", "-m", "512", "-nodefaults", "-no-user-config", "-no-reboot",
+		"-display", "none", "-serial", "stdio", "-kernel", kernel, "-initrd", initramfs,
+		"-append", "console=ttyS0 quiet panic=-1",
+	}, extra...)
+	return output(ctx, "", "qemu-system-x86_64", args...)
+}
+
+func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
