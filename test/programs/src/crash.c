@@ -18,7 +18,7 @@ __attribute__((noipa)) static void at_the_bottom(const char *kind) {
 	if (!strcmp(kind, "stack"))
 		zero = overflow(0);
 	if (!strcmp(kind, "divide"))
-		zero = 1 / zero;
+		zero = 1000 / zero;
 	if (!strcmp(kind, "abort"))
 		abort();
 	if (!strcmp(kind, "illegal"))

@@ -73,7 +73,7 @@ int main(void) {
 	sa.sa_sigaction = on_fpe;
 	sigaction(SIGFPE, &sa, 0);
 	if (!sigsetjmp(escape, 1))
-		zero = 1 / zero;
+		zero = 1000 / zero;
 
 	struct sigaction sb = {.sa_handler = count, .sa_flags = SA_RESTART};
 	sigaction(SIGALRM, &sb, 0);
