@@ -1,3 +1,4 @@
+// Command kernel is the unikernel's main program.
 package main
 
-func main() {}
+func main() { println("husk") }

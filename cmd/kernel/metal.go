@@ -1,0 +1,5 @@
+//go:build baremetal
+
+package main
+
+import _ "husk/kernel/metal"

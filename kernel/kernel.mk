@@ -1,0 +1,21 @@
+# The kernel: go build with the flags that place it in the top 2 GiB, then
+# mkkernel. Included by the Makefile at the top; also works alone:
+#	make -f kernel/kernel.mk kernel
+
+# -T takes a signed number: 0xffffffff80201000.
+KERNEL_FLAGS = -tags baremetal -trimpath \
+	-ldflags "-T -2145382400 -E husk/kernel/metal.entry"
+
+# build/kernel.elf boots; build/kernel is what debuggers read.
+.PHONY: kernel
+kernel:
+	@mkdir -p build
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build $(KERNEL_FLAGS) -o build/kernel ./cmd/kernel
+	go run ./cmd/mkkernel -o build/kernel.elf build/kernel
+
+# A bootable test kernel of one package: make test-kernel PKG=./kernel/metal/machinetest
+.PHONY: test-kernel
+test-kernel:
+	@mkdir -p build
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go test -c $(KERNEL_FLAGS) -o build/test-kernel $(PKG)
+	go run ./cmd/mkkernel -o build/test-kernel.elf build/test-kernel

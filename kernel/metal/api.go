@@ -1,0 +1,178 @@
+//go:build baremetal
+
+package metal
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// What package cpu calls, on ordinary goroutines.
+
+func kcall(nr, a, b, c uintptr) uintptr
+
+// Switch enters ring 3 with the context at c, whose layout is that of
+// cpu.Context, and returns the event, or 0 if the extended state must be
+// fetched or made first.
+//
+//go:noescape
+func Switch(c unsafe.Pointer, root uint64) uint32
+
+// AllocFrames fills n words at dst with the addresses of free frames and
+// returns how many there were.
+func AllocFrames(dst unsafe.Pointer, n int) int {
+	return int(kcall(kcallAlloc, uintptr(dst), uintptr(n), 0))
+}
+
+// FreeFrames gives n frames back.
+func FreeFrames(src unsafe.Pointer, n int) { kcall(kcallFree, uintptr(src), uintptr(n), 0) }
+
+// AllocContiguous returns n zeroed frames in a row, or 0.
+func AllocContiguous(n int) uint64 { return uint64(kcall(kcallContiguous, uintptr(n), 0, 0)) }
+
+// FrameStats returns how many frames there are for programs, and are free.
+func FrameStats() (total, free int) {
+	n := atomic.LoadUint64(&framesFree)
+	return int(framesTotal), int(n - min(n, frameReserve))
+}
+
+// FrameEnd is the end of the highest frame.
+func FrameEnd() uint64 { return frameEnd }
+
+// DirectBase is the kernel's address of physical address 0.
+const DirectBase = directBase
+
+// ZeroFrame clears a frame.
+func ZeroFrame(pa uint64) { zeroPage(direct(pa)) }
+
+// InitRoot makes the frame a page-table root with an empty user half.
+func InitRoot(pa uint64) { initRoot(pa) }
+
+// ReleaseRoot makes every CPU that holds root leave it.
+func ReleaseRoot(root uint64) { kcall(kcallForgetRoot, uintptr(root), 0, 0) }
+
+func flushLocal(root uint64, start, end uintptr)
+
+// FlushRange removes translations of root from every TLB.
+func FlushRange(root uint64, start, end uintptr) {
+	if ncpu == 1 {
+		flushLocal(root, start, end)
+		return
+	}
+	kcall(kcallFlush, uintptr(root), start, end)
+}
+
+// MapMMIO maps device memory uncached.
+func MapMMIO(pa uint64, size uintptr) uintptr { return kcall(kcallMMIO, uintptr(pa), size, 0) }
+
+// OpenIRQ routes a global system interrupt to a slot, a bit of TakeIRQs.
+func OpenIRQ(gsi int) (slot int, errno uint64) {
+	return slotOrErrno(kcall(kcallIRQ, uintptr(gsi), 0, 0))
+}
+
+// OpenMSI returns a slot for a message-signalled interrupt with the address
+// and data that a device must be given.
+func OpenMSI() (slot int, addr uint64, data uint32, errno uint64) {
+	slot, errno = slotOrErrno(kcall(kcallMSI, 0, 0, 0))
+	return slot, 0xfee00000 | uint64(cpu0.apicID&0xff)<<12, vectorIRQ + uint32(slot), errno
+}
+
+func slotOrErrno(r uintptr) (slot int, errno uint64) {
+	if int(r) < 0 {
+		return 0, uint64(-r)
+	}
+	return int(r), 0
+}
+
+// AlarmSlot is the bit of TakeIRQs that says that the alarm went off.
+const AlarmSlot = alarmSlot
+
+// IRQPending reports whether TakeIRQs would return a bit.
+func IRQPending() bool { return atomic.LoadUint64(&pendingIRQ) != 0 }
+
+// TakeIRQs returns the slots whose handlers must run and clears them.
+func TakeIRQs() uint64 { return atomic.SwapUint64(&pendingIRQ, 0) }
+
+// HandledIRQ is called after a slot's handler has run.
+func HandledIRQ(slot int) {
+	if irqLevel[slot] {
+		kcall(kcallIRQDone, uintptr(slot), 0, 0)
+	}
+}
+
+// SetAlarm sets the one alarm.
+func SetAlarm(ns int64) { kcall(kcallAlarm, uintptr(ns), 0, 0) }
+
+// Kick interrupts the CPU with the given mark.
+func Kick(mark uint32) { kcall(kcallKick, uintptr(mark-1), 0, 0) }
+
+// AreaSize is the size of an extended-state area, a page.
+const AreaSize = pageSize
+
+// FPUSize is how much of an area is state, XCR0 which components it holds.
+func FPUSize() int   { return int(features.xsaveSize) }
+func XCR0() uint64   { return features.xcr0 }
+func HasXSAVE() bool { return features.xsave }
+func FSGSBASE() bool { return features.fsgsbase }
+
+// FetchFPU brings the area's state into memory; drop makes that the only
+// copy.
+func FetchFPU(area uintptr, drop bool) {
+	if atomic.LoadUint32(at[uint32](area+areaMark)) == 0 {
+		return
+	}
+	d := uintptr(0)
+	if drop {
+		d = 1
+	}
+	kcall(kcallFetchFPU, area, d, 0)
+}
+
+// CommandLine is the kernel command line.
+func CommandLine() string { return string(commandLine()) }
+
+// Modules are the boot modules.
+func Modules() [][]byte {
+	var ms [][]byte
+	for _, m := range boot.modules[:boot.moduleCount] {
+		ms = append(ms, physical(m.addr, m.size))
+	}
+	return ms
+}
+
+// RSDP is the physical address of ACPI's root pointer, or 0.
+func RSDP() uint64 { return boot.rsdp }
+
+// CPUs is how many CPUs run.
+func CPUs() int { return int(ncpu) }
+
+// CurrentCPU is the CPU that runs the caller at this moment.
+func CurrentCPU() int { return int(currentID()) }
+
+func currentID() uint32
+
+// WriteSerial writes to the serial port.
+func WriteSerial(p []byte) {
+	if len(p) != 0 {
+		kcall(kcallSerial, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0)
+	}
+}
+
+// PowerOff stops the machine.
+func PowerOff(status uint8) {
+	atomic.StoreUint32(&dying, 1)
+	kcall(kcallPowerOff, uintptr(status), 0, 0)
+}
+
+// Random fills p from RDRAND, mixed with what boot gathered.
+func Random(p []byte) {
+	if len(p) != 0 {
+		for i := 0; i < len(p); i += 8 {
+			v := nextRandom()
+			for j := i; j < len(p) && j < i+8; j++ {
+				p[j] = byte(v)
+				v >>= 8
+			}
+		}
+	}
+}

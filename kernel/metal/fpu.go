@@ -1,0 +1,59 @@
+//go:build baremetal
+
+package metal
+
+import "sync/atomic"
+
+// Extended state (x87, AVX and up) stays in the registers of the CPU that ran
+// the context last, which owns it until another context needs it there. The
+// XMM registers and MXCSR are saved and loaded at every exit and entry, since
+// the kernel's Go code uses them; it never touches the rest.
+//
+// A context's state is kept in an area of one page: an XSAVE image in
+// standard format, and in the page's last words the mark of the CPU that has
+// the live state. The mark is written by that CPU with interrupts off.
+
+const areaMark = 4088
+
+// fetchFPU brings the area's state into memory, wherever it is live. With
+// drop set, no CPU owns it afterwards.
+func fetchFPU(c *percpu, area uintptr, drop bool) {
+	for {
+		mark := atomic.LoadUint32(at[uint32](area + areaMark))
+		if mark == 0 {
+			return
+		}
+		if mark == c.mark {
+			saveLive(area)
+			if drop {
+				atomic.StoreUint32(at[uint32](area+areaMark), 0)
+				c.fpuOwner = 0
+			}
+			return
+		}
+		// The other CPU saves and disowns it. It may be evicting the
+		// state at this moment, which the mark then shows.
+		o := cpuAt(mark - 1)
+		atomic.StoreUintptr(&o.fetch, area)
+		sendIPI(o.apicID, vectorFetch)
+		for atomic.LoadUintptr(&o.fetch) == area {
+			serveFlush(c)
+			serveFetch(c)
+			pause()
+		}
+	}
+}
+
+// serveFetch answers another CPU's request for a state that lives here.
+func serveFetch(c *percpu) {
+	area := atomic.LoadUintptr(&c.fetch)
+	if area == 0 {
+		return
+	}
+	if c.fpuOwner == area {
+		saveLive(area)
+		c.fpuOwner = 0
+		atomic.StoreUint32(at[uint32](area+areaMark), 0)
+	}
+	atomic.StoreUintptr(&c.fetch, 0)
+}

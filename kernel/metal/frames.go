@@ -1,0 +1,142 @@
+//go:build baremetal
+
+package metal
+
+// The free frames of the machine. A frame that was never used lies in a
+// region from which frames are cut off at the front; one that was given back
+// is in a list threaded through the frames themselves. Nothing is per frame,
+// so boot costs the same for any amount of memory.
+
+type region struct{ next, end uint64 }
+
+var (
+	frameLock   spinlock
+	regions     [32]region
+	regionCount int
+	freeList    uint64 // physical address of the first, 0 when empty
+	framesFree  uint64
+	framesTotal uint64
+	frameEnd    uint64 // end of the highest frame
+
+	// frameReserve is what only the kernel's own heap may use: its page
+	// faults cannot fail.
+	frameReserve uint64
+)
+
+const pageSize = 4096
+
+// directBase is the kernel's address of physical address 0.
+const directBase = 0xffff888000000000
+
+func direct(pa uint64) uintptr { return directBase + uintptr(pa) }
+
+// addRegion gives [start, end) to the allocator.
+func addRegion(start, end uint64) {
+	start = (start + pageSize - 1) &^ (pageSize - 1)
+	end &^= pageSize - 1
+	if start >= end || regionCount == len(regions) {
+		return
+	}
+	regions[regionCount] = region{start, end}
+	regionCount++
+	framesFree += (end - start) / pageSize
+	framesTotal += (end - start) / pageSize
+	frameEnd = max(frameEnd, end)
+}
+
+// setReserve is called once all regions are known.
+func setReserve() {
+	frameReserve = min(max(framesTotal/32, 96), 4096)
+}
+
+// takeFrame returns a frame, contents undefined, or 0. frameLock is held.
+func takeFrame() uint64 {
+	if pa := freeList; pa != 0 {
+		freeList = *at[uint64](direct(pa))
+		framesFree--
+		return pa
+	}
+	for i := regionCount - 1; i >= 0; i-- {
+		if r := &regions[i]; r.next < r.end {
+			pa := r.next
+			r.next += pageSize
+			framesFree--
+			return pa
+		}
+	}
+	return 0
+}
+
+func putFrame(pa uint64) {
+	*at[uint64](direct(pa)) = freeList
+	freeList = pa
+	framesFree++
+}
+
+// kernelFrame returns a zeroed frame for the kernel itself. There must be
+// one: the reserve is kept for this.
+func kernelFrame() uint64 {
+	frameLock.lock()
+	pa := takeFrame()
+	frameLock.unlock()
+	if pa == 0 {
+		die("out of memory: the kernel's reserve of frames is used up", framesTotal, nil)
+	}
+	zeroPage(direct(pa))
+	return pa
+}
+
+func freeKernelFrame(pa uint64) {
+	frameLock.lock()
+	putFrame(pa)
+	frameLock.unlock()
+}
+
+// kcallAllocFrames fills n words at dst with frames and returns how many.
+func kcallAllocFrames(dst, n uintptr) uint64 {
+	// The destination's page faults take frameLock: have them first.
+	populate(dst, n*8)
+	frameLock.lock()
+	i := uintptr(0)
+	for ; i < n && framesFree > frameReserve; i++ {
+		pa := takeFrame()
+		if pa == 0 {
+			break
+		}
+		*at[uint64](dst + i*8) = pa
+	}
+	frameLock.unlock()
+	return uint64(i)
+}
+
+func kcallFreeFrames(src, n uintptr) {
+	populate(src, n*8)
+	frameLock.lock()
+	for i := range n {
+		putFrame(*at[uint64](src + i*8))
+	}
+	frameLock.unlock()
+}
+
+// kcallAllocContiguous returns n zeroed frames in a row, from the end of a
+// region that was not used up to there, or 0.
+func kcallAllocContiguous(n uint64) uint64 {
+	pa := uint64(0)
+	frameLock.lock()
+	for i := range regionCount {
+		r := &regions[i]
+		if (r.end-r.next)/pageSize >= n && framesFree > frameReserve+n {
+			r.end -= n * pageSize
+			framesFree -= n
+			pa = r.end
+			break
+		}
+	}
+	frameLock.unlock()
+	if pa != 0 {
+		for i := range n {
+			zeroPage(direct(pa + i*pageSize))
+		}
+	}
+	return pa
+}

@@ -1,0 +1,7 @@
+//go:build baremetal
+
+package machinetest
+
+import "runtime/debug"
+
+func debugFree() { debug.FreeOSMemory() }
