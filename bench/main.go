@@ -1,0 +1,130 @@
+// Command bench measures husk beside a Linux guest ("make bench"). Guest
+// instructions come from QEMU's -icount, where one instruction is one virtual
+// nanosecond, and are exact; wall-clock times are medians of alternating runs
+// and mean something only as ratios.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"husk/bench/linux"
+)
+
+func main() {
+	if os.Getenv(wrapVariable) != "" {
+		fmt.Fprintln(os.Stderr, "bench: start qemu:", becomeQEMU(os.Args[1:]))
+		os.Exit(125)
+	}
+	var o options
+	flag.StringVar(&o.husk, "husk", "bin/husk", "the husk command")
+	flag.StringVar(&o.build, "build", "build/bench", "where programs are built")
+	flag.BoolVar(&o.check, "check", false, "compare instructions with bench/baseline.txt and fail on a regression")
+	flag.BoolVar(&o.record, "record", false, "write bench/baseline.txt")
+	flag.IntVar(&o.boots, "boots", 11, "boots of each kind for wall-clock times; 0 leaves them out")
+	flag.Parse()
+	if err := run(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	husk, build   string
+	check, record bool
+	boots         int
+}
+
+// timeout bounds one machine's run.
+const timeout = 10 * time.Minute
+
+func run(ctx context.Context, o options) error {
+	programs, err := build(ctx, o.build)
+	if err != nil {
+		return err
+	}
+	ours, err := measureHusk(ctx, o.husk, programs.bench)
+	if err != nil {
+		return err
+	}
+	if o.record {
+		return writeBaseline(baselineFile, ours)
+	}
+	if o.check {
+		return checkBaseline(os.Stdout, baselineFile, ours)
+	}
+	theirs, err := measureLinux(ctx, o.build, programs)
+	if err != nil {
+		return err
+	}
+	printTable(os.Stdout, ours, theirs)
+	if o.boots > 0 {
+		return wallClock(ctx, os.Stdout, o, programs)
+	}
+	return nil
+}
+
+// programs are the binaries that run in the machines.
+type programs struct{ bench, init, hello string }
+
+// build compiles the programs as static binaries.
+func build(ctx context.Context, dir string) (programs, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return programs{}, err
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return programs{}, err
+	}
+	p := programs{filepath.Join(abs, "bench"), filepath.Join(abs, "init"), filepath.Join(abs, "hello")}
+	for _, out := range []string{p.bench, p.init, p.hello} {
+		source := filepath.Join("bench", "programs", filepath.Base(out)+".c")
+		cmd := exec.CommandContext(ctx, "gcc", "-O2", "-static", "-pthread", "-o", out, source)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return p, fmt.Errorf("compile %s: %w (install gcc and libc6-dev)", source, err)
+		}
+	}
+	return p, nil
+}
+
+func measureHusk(ctx context.Context, husk, program string) (results, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, husk, "run", "--accel", "tcg", "-m", "256M", program)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Env = append(os.Environ(), "HUSK_QEMU="+self, wrapVariable+"=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("husk run: %w; it said %q", err, out)
+	}
+	return parseResults(string(out))
+}
+
+func measureLinux(ctx context.Context, dir string, p programs) (results, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	kernel, err := linux.Kernel(ctx, filepath.Join(dir, "linux"))
+	if err != nil {
+		return nil, err
+	}
+	initramfs, err := linux.Initramfs(dir, p.init, p.bench)
+	if err != nil {
+		return nil, err
+	}
+	out, err := linux.Run(ctx, kernel, initramfs, "-icount", "shift=0,sleep=off")
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	return parseResults(out)
+}
