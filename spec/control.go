@@ -19,10 +19,18 @@ const (
 	TypeWinsize  = "winsize"
 	TypeStdinEnd = "stdin-end"
 	// Guest to host.
-	TypeReady  = "ready"
-	TypeExit   = "exit"
-	TypeNotice = "notice"
+	TypeReady       = "ready"
+	TypeStdinWanted = "stdin-wanted"
+	TypeExit        = "exit"
+	TypeNotice      = "notice"
 )
+
+// ReadyAsks as the Text of TypeReady announces that the guest sends
+// TypeStdinWanted when the program first reads stdin or asks whether it can.
+// The host leaves its own stdin alone until then, as a shell's loop or a job
+// in the background expects of a program that does not read. Without it, and
+// always with a terminal, the host sends from the start.
+const ReadyAsks = "asks"
 
 // Exit is the report with which a machine ends. The machine has then written
 // Stdout and Stderr bytes to those ports; the host reads that many before it

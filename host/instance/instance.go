@@ -112,6 +112,7 @@ type run struct {
 	quit    chan struct{} // closed at the end of Run
 
 	ready         bool // the guest has announced itself
+	feeding       bool // stdin is being pumped
 	lastInterrupt time.Time
 
 	controlMu sync.Mutex // held while writing to control
@@ -196,10 +197,12 @@ func (r *run) wait() (status int, err error) {
 			}
 			switch m.Type {
 			case spec.TypeReady:
-				if !r.ready {
-					r.ready = true
-					r.guard(r.pumpStdin)
+				r.ready = true
+				if m.Text != spec.ReadyAsks || r.Spec.Process.Terminal {
+					r.startStdin()
 				}
+			case spec.TypeStdinWanted:
+				r.startStdin()
 			case spec.TypeNotice:
 				r.notice(m.Text)
 			case spec.TypeExit:

@@ -114,6 +114,18 @@ func guest(behaviour string, rest []string) int {
 		time.Sleep(30 * time.Second)
 		return 1
 	}
+	if behaviour == "asks" {
+		g.send(&spec.Message{Type: spec.TypeReady, Text: spec.ReadyAsks})
+		if arg(0) == 0 {
+			time.Sleep(100 * time.Millisecond)
+			return g.exit(spec.Exit{})
+		}
+		g.send(&spec.Message{Type: spec.TypeStdinWanted})
+		g.send(&spec.Message{Type: spec.TypeStdinWanted})
+		for g.receive().Type != spec.TypeStdinEnd {
+		}
+		return g.exit(spec.Exit{})
+	}
 	g.send(&spec.Message{Type: spec.TypeReady})
 	switch behaviour {
 	case "exit":
@@ -188,6 +200,29 @@ func guest(behaviour string, rest []string) int {
 		fmt.Fprintf(g.serial, "panic: out of luck\n")
 		fmt.Fprintf(g.port[spec.PortControl], "this is no message\n{}\n")
 		return 0
+	case "terminal": // echoes the console and reports sizes until it reads a q
+		console := g.port[spec.PortConsole]
+		total := uint64(0)
+		say := func(format string, args ...any) {
+			n, _ := fmt.Fprintf(console, format, args...)
+			total += uint64(n)
+		}
+		say("size %v\n", g.spec.Process.ConsoleSize)
+		go func() {
+			for {
+				if m := g.receive(); m.Type == spec.TypeWinsize {
+					say("size %v\n", *m.Winsize)
+				}
+			}
+		}()
+		var b [1]byte
+		for b[0] != 'q' {
+			if n, err := console.Read(b[:]); n == 0 || err != nil {
+				return 10
+			}
+			say("got %q\n", b[0])
+		}
+		return g.exit(spec.Exit{Stdout: total})
 	case "yes":
 		for {
 			if _, err := g.port[spec.PortStdout].WriteString(strings.Repeat("y\n", 1000)); err != nil {
@@ -278,6 +313,17 @@ func TestStdinGoesThroughByteForByte(t *testing.T) {
 		c.Stdin, c.Stdout = in, out
 		if got, err := Run(c); got != 0 || err != nil || !bytes.Equal(in.sum.Sum(nil), out.Sum(nil)) {
 			t.Errorf("%d bytes: %d, %v", size, got, err)
+		}
+	}
+}
+
+func TestStdinIsLeftAloneUntilTheProgramWantsIt(t *testing.T) {
+	for _, wants := range []int{0, 1} {
+		in := strings.NewReader("for the next program")
+		c, _, _ := config("asks", wants)
+		c.Stdin = in
+		if got, err := Run(c); got != 0 || err != nil || (in.Len() == 0) != (wants == 1) {
+			t.Errorf("wants %d: %d, %v, %d bytes left", wants, got, err, in.Len())
 		}
 	}
 }

@@ -74,6 +74,14 @@ func (p *pump) finish(want uint64) {
 	<-p.done
 }
 
+// startStdin starts to read our stdin, once.
+func (r *run) startStdin() {
+	if !r.feeding {
+		r.feeding = true
+		r.guard(r.pumpStdin)
+	}
+}
+
 // pumpStdin moves our stdin to the program and says where it ends. It waits
 // in Write while the program does not read.
 func (r *run) pumpStdin() {
