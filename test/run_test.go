@@ -1,0 +1,407 @@
+// Package test runs real machines: bin/husk, or the command that $HUSK_BIN
+// names. Without it, or without a kernel in it, everything is skipped.
+package test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long one machine may take; under TCG on a busy host
+// everything is slow.
+const patience = 60 * time.Second
+
+// husk is the command under test.
+func husk(t *testing.T) string {
+	t.Helper()
+	bin := os.Getenv("HUSK_BIN")
+	if bin == "" {
+		var err error
+		if bin, err = filepath.Abs("../bin/husk"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat("../host/embedded/files/kernel.elf"); err != nil {
+			t.Skip("no kernel: run make")
+		}
+	}
+	if _, err := os.Stat(bin); err != nil {
+		if os.Getenv("HUSK_BIN") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("no command: run make")
+	}
+	return bin
+}
+
+// result is what a program left behind.
+type result struct {
+	status         int
+	stdout, stderr string
+}
+
+// run runs a command with the environment that programs have in a machine.
+func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out, bad bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &bad
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+	for _, k := range []string{"XDG_CACHE_HOME", "HUSK_KERNEL", "HUSK_QEMU"} {
+		if v, ok := os.LookupEnv(k); ok && name == os.Getenv("HUSK_BIN") {
+			cmd.Env = append(cmd.Env, k+"="+v)
+		}
+	}
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		t.Errorf("%s %q did not end within %v: %s", name, args, patience, bad.String())
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Errorf("%s %q: %v", name, args, err)
+	}
+	status := cmd.ProcessState.ExitCode()
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		status = 128 + int(ws.Signal())
+	}
+	return result{status, out.String(), bad.String()}
+}
+
+// both runs a program natively and in a machine and compares.
+func both(t *testing.T, flags []string, stdin string, program ...string) {
+	t.Helper()
+	bin := husk(t)
+	if _, err := exec.LookPath(program[0]); err != nil {
+		t.Skip(err)
+	}
+	native := run(t, strings.NewReader(stdin), program[0], program[1:]...)
+	args := append(append([]string{"run"}, flags...), program...)
+	guest := run(t, strings.NewReader(stdin), bin, args...)
+	if guest != native {
+		t.Errorf("%q\nnative: %d\nstdout %q\nstderr %q\n  husk: %d\nstdout %q\nstderr %q", args,
+			native.status, cut(native.stdout), cut(native.stderr), guest.status, cut(guest.stdout), cut(guest.stderr))
+	}
+}
+
+func cut(s string) string {
+	if len(s) > 1000 {
+		return s[:1000] + "…"
+	}
+	return s
+}
+
+func TestProgramsGiveWhatTheyGiveOnLinux(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		stdin   string
+		program []string
+	}{
+		{"nothing", "", []string{"true"}},
+		{"status", "", []string{"false"}},
+		{"arguments", "", []string{"echo", "-n", "a  b", "\xff\xfe", ""}},
+		{"environment", "", []string{"env"}},
+		{"shell", "", []string{"sh", "-c", "echo out; echo err >&2; exit 7"}},
+		{"signal", "", []string{"sh", "-c", "kill -KILL $$"}},
+		{"stdin", "c\nb\na\n", []string{"sort"}},
+		{"no stdin", "", []string{"cat"}},
+		{"binary", string(bytes.Repeat([]byte{0, 1, 255, '\r', '\n', 4, 3}, 50000)), []string{"cat"}},
+		{"error", "", []string{"ls", "/no/such/place"}},
+		{"files", "", []string{"sha256sum", "/usr/bin/sha256sum"}},
+		{"perl", "", []string{"perl", "-e", `print "hello ", 6*7, "\n"; exit 3`}},
+		{"python", "", []string{"python3", "-c", "import json; print(json.dumps({'a': [1, 2.5, None]}))"}},
+		{"awk", "1 2\n3 4\n", []string{"awk", "{ s += $1 * $2 } END { print s }"}},
+		{"sed", "hello\n", []string{"sed", "s/l/L/g"}},
+		{"grep without a match", "x\n", []string{"grep", "y"}},
+	} {
+		t.Run(test.name, func(t *testing.T) { both(t, nil, test.stdin, test.program...) })
+		t.Run(test.name+" on the host's root", func(t *testing.T) { both(t, []string{"-r", "/"}, test.stdin, test.program...) })
+	}
+}
+
+func TestFlagsReachTheMachine(t *testing.T) {
+	bin := husk(t)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-w", "/tmp", "pwd"}, "/tmp\n"},
+		{[]string{"-r", "/", "-w", "/usr", "pwd"}, "/usr\n"},
+		{[]string{"-u", "1234:56", "id", "-u"}, "1234\n"},
+		{[]string{"-u", "1234:56", "id", "-g"}, "56\n"},
+		{[]string{"-e", "A=b", "sh", "-c", "echo $A"}, "b\n"},
+		{[]string{"--cpus", "1", "nproc"}, "1\n"},
+		{[]string{"--cpus", "2", "nproc"}, "2\n"},
+		{[]string{"--cpus", "8", "nproc"}, "8\n"},
+		{[]string{"--machine", "q35", "echo", "hello"}, "hello\n"},
+		{[]string{"--machine", "q35", "-r", "/", "echo", "hello"}, "hello\n"},
+		{[]string{"-m", "10M", "echo", "hello"}, "hello\n"},
+		{[]string{"-m", "2G", "echo", "hello"}, "hello\n"},
+		{[]string{"sh", "-c", "echo x > /file && cat /file"}, "x\n"},
+	} {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			got := run(t, strings.NewReader(""), bin, append([]string{"run"}, test.args...)...)
+			if got != (result{0, test.want, ""}) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestProgramsThatCannotStart(t *testing.T) {
+	bin := husk(t)
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "text"), []byte("no program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		program string
+		status  int
+	}{{"nothing", 127}, {"/nothing", 127}, {"/text", 126}} {
+		got := run(t, nil, bin, "run", "-r", root, test.program)
+		if got.status != test.status || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 || !strings.HasPrefix(got.stderr, "husk: run "+test.program) {
+			t.Errorf("%s: %+v", test.program, got)
+		}
+	}
+}
+
+func TestLargeStdinArrivesByteForByte(t *testing.T) {
+	bin := husk(t)
+	size := int64(64 << 20)
+	if s := os.Getenv("HUSK_TEST_STDIN"); s != "" {
+		size, _ = strconv.ParseInt(s, 10, 64)
+	}
+	for _, program := range []string{"sha256sum", "cat"} {
+		sum := sha256.New()
+		in := io.TeeReader(io.LimitReader(rand.New(rand.NewSource(2)), size), sum)
+		cmd := exec.Command(bin, "run", program)
+		cmd.Stdin = in
+		hash := sha256.New()
+		var out bytes.Buffer
+		cmd.Stdout = io.MultiWriter(hash, &limited{&out, 100})
+		if err := cmd.Run(); err != nil {
+			t.Errorf("%s: %v", program, err)
+		}
+		want := hex.EncodeToString(sum.Sum(nil))
+		if program == "sha256sum" && out.String() != want+"  -\n" {
+			t.Errorf("sha256sum says %q, not %s", out.String(), want)
+		}
+		if got := hex.EncodeToString(hash.Sum(nil)); program == "cat" && got != want {
+			t.Errorf("cat gave %s, not %s", got, want)
+		}
+	}
+}
+
+// limited keeps the first bytes.
+type limited struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(l.left, len(p))
+	l.left -= n
+	_, err := l.w.Write(p[:n])
+	return len(p), err
+}
+
+func TestClosedStdoutEndsTheProgram(t *testing.T) {
+	bin := husk(t)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "sh", "-c", bin+" run yes | head -n 2; "+bin+" run -r / yes | head -n 1").CombinedOutput()
+	if err != nil || string(out) != "y\ny\ny\n" {
+		t.Errorf("%v, %q", err, out)
+	}
+}
+
+func TestUnreadStdinIsLeftForTheNextProgram(t *testing.T) {
+	bin := husk(t)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "sh", "-c", "printf 'a\\nb\\n' | { "+bin+" run echo first; cat; }").CombinedOutput()
+	if err != nil || string(out) != "first\na\nb\n" {
+		t.Errorf("%v, %q", err, out)
+	}
+}
+
+func TestSignalsReachTheProgram(t *testing.T) {
+	bin := husk(t)
+	for _, test := range []struct {
+		sig    syscall.Signal
+		script string
+		status int
+		out    string
+	}{
+		{syscall.SIGTERM, "echo ready; exec sleep 100", 143, "ready\n"},
+		{syscall.SIGINT, "echo ready; exec sleep 100", 130, "ready\n"},
+		{syscall.SIGHUP, "echo ready; exec sleep 100", 129, "ready\n"},
+		{syscall.SIGUSR1, "trap 'echo caught; exit 5' USR1; echo ready; read x", 5, "ready\ncaught\n"},
+	} {
+		t.Run(fmt.Sprintf("%v %d", test.sig, test.status), func(t *testing.T) {
+			cmd := exec.Command(bin, "run", "sh", "-c", test.script)
+			in, _ := cmd.StdinPipe()
+			defer in.Close()
+			var out notifying
+			out.ready = make(chan bool)
+			cmd.Stdout = &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+			defer late.Stop()
+			go func() {
+				<-out.ready
+				_ = cmd.Process.Signal(test.sig)
+			}()
+			_ = cmd.Wait()
+			if got := cmd.ProcessState.ExitCode(); got != test.status || out.b.String() != test.out {
+				t.Errorf("status %d, %q", got, out.b.String())
+			}
+		})
+	}
+}
+
+// notifying closes ready at the first write.
+type notifying struct {
+	ready chan bool
+	once  sync.Once
+	b     bytes.Buffer
+}
+
+func (n *notifying) Write(p []byte) (int, error) {
+	n.once.Do(func() { close(n.ready) })
+	return n.b.Write(p)
+}
+
+func TestStraceShowsTheCalls(t *testing.T) {
+	bin := husk(t)
+	got := run(t, nil, bin, "run", "--strace=write,exit_group", "echo", "hello")
+	if got.status != 0 || got.stdout != "hello\n" || !strings.Contains(got.stderr, `write(1, "hello\n", 6)`) ||
+		!strings.Contains(got.stderr, "exit_group(0)") || strings.Contains(got.stderr, "mmap") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestKernelMessagesAreSeenOnlyWhenAskedFor(t *testing.T) {
+	bin := husk(t)
+	if got := run(t, nil, bin, "run", "true"); got != (result{}) {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, nil, bin, "run", "--verbose", "true"); got.status != 0 || got.stdout != "" || got.stderr == "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestCrashesAreReported(t *testing.T) {
+	bin := husk(t)
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, test := range []struct {
+		name, body string
+		status     int
+		want       string
+	}{
+		{"null pointer", "*(volatile int *)0 = 1;", 139, `killed by SIGSEGV \(address not mapped\)\n  address    0x0\n(.*\n)*?  backtrace  #0  0x[0-9a-f]+ crash\+0x`},
+		{"stack overflow", "volatile char big[100000]; big[0] = n; crash(n + big[0]);", 139, `killed by SIGSEGV`},
+		{"division by zero", "volatile int zero = 0; n = n / zero;", 136, `killed by SIGFPE \(integer division by zero\)`},
+		{"abort", "abort();", 134, `killed by SIGABRT`},
+		{"illegal instruction", "__builtin_trap();", 132, `killed by SIGILL`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			source, program := filepath.Join(dir, "crash.c"), filepath.Join(dir, "crash")
+			text := "#include <stdlib.h>\nint crash(int n) { " + test.body + " return n + 1; }\nint main(void) { return crash(1); }\n"
+			if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command(gcc, "-O0", "-w", "-o", program, source).CombinedOutput(); err != nil {
+				t.Skipf("%v: %s", err, out)
+			}
+			got := run(t, nil, bin, "run", program)
+			if ok, _ := regexp.MatchString(test.want, got.stderr); got.status != test.status || !ok {
+				t.Errorf("status %d, want %d and %s in\n%s", got.status, test.status, test.want, got.stderr)
+			}
+		})
+	}
+}
+
+// TestNothingIsLeftBehind kills husk in the hardest way while the program runs.
+func TestNothingIsLeftBehind(t *testing.T) {
+	bin := husk(t)
+	dir := t.TempDir()
+	cmd := exec.Command(bin, "run", "sh", "-c", "echo ready; exec sleep 1000")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	out := notifying{ready: make(chan bool)}
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-out.ready:
+	case <-time.After(patience):
+		t.Error("never ready")
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+	all := strings.Fields(string(children))
+	if tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid)); err == nil {
+		for _, task := range tasks {
+			b, _ := os.ReadFile(task)
+			all = append(all, strings.Fields(string(b))...)
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if len(all) == 0 {
+		t.Skip("the monitor was not found in /proc")
+	}
+	for _, pid := range all {
+		gone := false
+		for range 100 {
+			stat, err := os.ReadFile("/proc/" + pid + "/stat")
+			if gone = err != nil || strings.Contains(string(stat), ") Z "); gone {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if !gone {
+			t.Errorf("process %s is still there", pid)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v", left)
+	}
+}
+
+func TestManyBootsInARow(t *testing.T) {
+	bin := husk(t)
+	n := 20
+	if s := os.Getenv("HUSK_TEST_BOOTS"); s != "" {
+		n, _ = strconv.Atoi(s)
+	}
+	for i := range n {
+		args := []string{"run", "--cpus", strconv.Itoa(1 + i%4), "echo", strconv.Itoa(i)}
+		if got := run(t, nil, bin, args...); got != (result{0, strconv.Itoa(i) + "\n", ""}) {
+			t.Fatalf("boot %d: %+v", i, got)
+		}
+	}
+}
