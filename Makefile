@@ -12,14 +12,15 @@ export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all kernel run test lint bench compat clean help qemu fast FORCE
+.PHONY: all run test lint bench compat clean help qemu fast FORCE
 
 all: bin/husk ## build bin/husk, the command with the kernel inside it
 
-# What the kernel is built from, and build/kernel.elf, are the kernel's affair.
--include kernel/kernel.mk
+# How the kernel is built is the kernel's affair.
+include kernel/kernel.mk
 
-kernel: build/kernel.elf ## build the kernel alone, build/kernel.elf
+kernel: ## build the kernel alone: build/kernel.elf boots, build/kernel is for gdb
+build/kernel.elf: kernel
 
 # A copy only when it differs, so that go build has nothing to do.
 host/embedded/files/kernel.elf: build/kernel.elf
@@ -39,7 +40,7 @@ qemu:
 
 test: all qemu lint ## everything that CI runs
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) $$($(GO) list ./... | grep -v '^husk/test')
-	HUSK_BIN=$(CURDIR)/bin/husk $(GO) test -count=1 ./test/...
+	HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 ./test/...
 
 fast: ## the tests that need no machine, for the inner loop
 	$(GO) vet ./... && $(GO) test -short ./...

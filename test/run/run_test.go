@@ -1,6 +1,7 @@
-// Package test runs real machines: bin/husk, or the command that $HUSK_BIN
-// names. Without it, or without a kernel in it, everything is skipped.
-package test
+// Package run tests husk run with real machines, as far as it is not about
+// particular programs: flags, streams, signals, ends. It runs bin/husk, or the
+// command that $HUSK names, and is skipped without one or without a kernel.
+package run
 
 import (
 	"bytes"
@@ -14,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,18 +30,18 @@ const patience = 60 * time.Second
 // husk is the command under test.
 func husk(t *testing.T) string {
 	t.Helper()
-	bin := os.Getenv("HUSK_BIN")
+	bin := os.Getenv("HUSK")
 	if bin == "" {
 		var err error
-		if bin, err = filepath.Abs("../bin/husk"); err != nil {
+		if bin, err = filepath.Abs("../../bin/husk"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := os.Stat("../host/embedded/files/kernel.elf"); err != nil {
+		if _, err := os.Stat("../../host/embedded/files/kernel.elf"); err != nil {
 			t.Skip("no kernel: run make")
 		}
 	}
 	if _, err := os.Stat(bin); err != nil {
-		if os.Getenv("HUSK_BIN") != "" {
+		if os.Getenv("HUSK") != "" {
 			t.Fatal(err)
 		}
 		t.Skip("no command: run make")
@@ -66,7 +66,7 @@ func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
 	for _, k := range []string{"XDG_CACHE_HOME", "HUSK_KERNEL", "HUSK_QEMU"} {
-		if v, ok := os.LookupEnv(k); ok && name == os.Getenv("HUSK_BIN") {
+		if v, ok := os.LookupEnv(k); ok {
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}
 	}
@@ -83,57 +83,6 @@ func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
 		status = 128 + int(ws.Signal())
 	}
 	return result{status, out.String(), bad.String()}
-}
-
-// both runs a program natively and in a machine and compares.
-func both(t *testing.T, flags []string, stdin string, program ...string) {
-	t.Helper()
-	bin := husk(t)
-	if _, err := exec.LookPath(program[0]); err != nil {
-		t.Skip(err)
-	}
-	native := run(t, strings.NewReader(stdin), program[0], program[1:]...)
-	args := append(append([]string{"run"}, flags...), program...)
-	guest := run(t, strings.NewReader(stdin), bin, args...)
-	if guest != native {
-		t.Errorf("%q\nnative: %d\nstdout %q\nstderr %q\n  husk: %d\nstdout %q\nstderr %q", args,
-			native.status, cut(native.stdout), cut(native.stderr), guest.status, cut(guest.stdout), cut(guest.stderr))
-	}
-}
-
-func cut(s string) string {
-	if len(s) > 1000 {
-		return s[:1000] + "…"
-	}
-	return s
-}
-
-func TestProgramsGiveWhatTheyGiveOnLinux(t *testing.T) {
-	for _, test := range []struct {
-		name    string
-		stdin   string
-		program []string
-	}{
-		{"nothing", "", []string{"true"}},
-		{"status", "", []string{"false"}},
-		{"arguments", "", []string{"echo", "-n", "a  b", "\xff\xfe", ""}},
-		{"environment", "", []string{"env"}},
-		{"shell", "", []string{"sh", "-c", "echo out; echo err >&2; exit 7"}},
-		{"signal", "", []string{"sh", "-c", "kill -KILL $$"}},
-		{"stdin", "c\nb\na\n", []string{"sort"}},
-		{"no stdin", "", []string{"cat"}},
-		{"binary", string(bytes.Repeat([]byte{0, 1, 255, '\r', '\n', 4, 3}, 50000)), []string{"cat"}},
-		{"error", "", []string{"ls", "/no/such/place"}},
-		{"files", "", []string{"sha256sum", "/usr/bin/sha256sum"}},
-		{"perl", "", []string{"perl", "-e", `print "hello ", 6*7, "\n"; exit 3`}},
-		{"python", "", []string{"python3", "-c", "import json; print(json.dumps({'a': [1, 2.5, None]}))"}},
-		{"awk", "1 2\n3 4\n", []string{"awk", "{ s += $1 * $2 } END { print s }"}},
-		{"sed", "hello\n", []string{"sed", "s/l/L/g"}},
-		{"grep without a match", "x\n", []string{"grep", "y"}},
-	} {
-		t.Run(test.name, func(t *testing.T) { both(t, nil, test.stdin, test.program...) })
-		t.Run(test.name+" on the host's root", func(t *testing.T) { both(t, []string{"-r", "/"}, test.stdin, test.program...) })
-	}
 }
 
 func TestFlagsReachTheMachine(t *testing.T) {
@@ -307,41 +256,6 @@ func TestKernelMessagesAreSeenOnlyWhenAskedFor(t *testing.T) {
 	}
 	if got := run(t, nil, bin, "run", "--verbose", "true"); got.status != 0 || got.stdout != "" || got.stderr == "" {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestCrashesAreReported(t *testing.T) {
-	bin := husk(t)
-	gcc, err := exec.LookPath("gcc")
-	if err != nil {
-		t.Skip(err)
-	}
-	for _, test := range []struct {
-		name, body string
-		status     int
-		want       string
-	}{
-		{"null pointer", "*(volatile int *)0 = 1;", 139, `killed by SIGSEGV \(address not mapped\)\n  address    0x0\n(.*\n)*?  backtrace  #0  0x[0-9a-f]+ crash\+0x`},
-		{"stack overflow", "volatile char big[100000]; big[0] = n; crash(n + big[0]);", 139, `killed by SIGSEGV`},
-		{"division by zero", "volatile int zero = 0; n = n / zero;", 136, `killed by SIGFPE \(integer division by zero\)`},
-		{"abort", "abort();", 134, `killed by SIGABRT`},
-		{"illegal instruction", "__builtin_trap();", 132, `killed by SIGILL`},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			dir := t.TempDir()
-			source, program := filepath.Join(dir, "crash.c"), filepath.Join(dir, "crash")
-			text := "#include <stdlib.h>\nint crash(int n) { " + test.body + " return n + 1; }\nint main(void) { return crash(1); }\n"
-			if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := exec.Command(gcc, "-O0", "-w", "-o", program, source).CombinedOutput(); err != nil {
-				t.Skipf("%v: %s", err, out)
-			}
-			got := run(t, nil, bin, "run", program)
-			if ok, _ := regexp.MatchString(test.want, got.stderr); got.status != test.status || !ok {
-				t.Errorf("status %d, want %d and %s in\n%s", got.status, test.status, test.want, got.stderr)
-			}
-		})
 	}
 }
 
