@@ -1,0 +1,102 @@
+package task
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"husk/kernel/abi"
+	"husk/kernel/clock"
+	"husk/kernel/wait"
+)
+
+// sleepState is where a thread parks. The word holds tokens that were given
+// and whether the thread is parked; who takes the parked bit away sends on the
+// channel, so the channel never holds more than one element.
+type sleepState struct {
+	word  atomic.Uint32
+	park  chan struct{}
+	timer clock.Timer
+}
+
+const (
+	parked = 1 << iota // the thread is, or is about to be, receiving
+	woken              // Wake was called
+	poked              // something else to look at: a signal, the deadline
+)
+
+func (t *Thread) initSleep() {
+	t.sleep.park = make(chan struct{}, 1)
+	t.sleep.timer.Init(func(uint64) { t.post(poked) })
+}
+
+// Wake implements wait.Sleeper.
+func (t *Thread) Wake() { t.post(woken) }
+
+// post gives the thread a token and reports whether it was parked.
+func (t *Thread) post(token uint32) bool {
+	for {
+		w := t.sleep.word.Load()
+		if w&(token|parked) == token {
+			return false
+		}
+		if t.sleep.word.CompareAndSwap(w, (w|token)&^parked) {
+			if w&parked == 0 {
+				return false
+			}
+			t.sleep.park <- struct{}{}
+			return true
+		}
+	}
+}
+
+// interrupt makes the thread look at its work soon, wherever it is.
+func (t *Thread) interrupt() {
+	if !t.post(poked) {
+		t.Kick()
+	}
+}
+
+// Sleep implements wait.Sleeper.
+func (t *Thread) Sleep(deadline int64) error { return t.sleepFor(deadline, workInterrupt) }
+
+// SleepKillable is Sleep that only the end of the thread interrupts.
+func (t *Thread) SleepKillable(deadline int64) error { return t.sleepFor(deadline, workKill) }
+
+func (t *Thread) sleepFor(deadline int64, interruptedBy uint32) error {
+	s := &t.sleep
+	armed := false
+	var err error
+	for {
+		if s.word.Load()&woken != 0 {
+			s.word.And(^uint32(woken))
+			break
+		}
+		s.word.And(^uint32(poked)) // before the tests: what comes later makes the swap fail
+		if t.work.Load()&interruptedBy != 0 {
+			err = abi.ErrRestartSys
+			break
+		}
+		if deadline != wait.NoDeadline {
+			if clock.Now() >= deadline {
+				err = unix.ETIMEDOUT
+				break
+			}
+			if !armed {
+				s.timer.Start(deadline, 0)
+				armed = true
+			}
+		}
+		if !s.word.CompareAndSwap(0, parked) {
+			continue
+		}
+		t.voluntary.Add(1)
+		t.time.pause()
+		<-s.park
+		t.time.resume()
+	}
+	if armed {
+		s.timer.Stop()
+	}
+	return err
+}
