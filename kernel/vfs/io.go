@@ -579,3 +579,41 @@ func (f *File) Allocate(c Caller, mode uint32, off, n int64) error {
 }
 
 func (i *Inode) appendOnly() bool { return false }
+
+// Accessed updates the access time after a read, unless O_NOATIME forbids it.
+func (f *File) Accessed() {
+	if f.Inode.stale.Load() && f.flags.Load()&unix.O_NOATIME == 0 {
+		f.Inode.Accessed(f.Path.Mount)
+	}
+}
+
+// Appending reports whether this write goes to the end of the file.
+func (f *File) Appending() bool { return f.flags.Load()&unix.O_APPEND != 0 }
+
+// OpenInode opens an inode that has no path: for the kernel's own use, without
+// any check.
+func OpenInode(c Caller, i *Inode, flags uint32) (*File, error) {
+	f, err := open(c, Path{Dentry: newDentry(nil, "/", 0, i)}, flags)
+	return f, err
+}
+
+// DeletedPath returns a place that reads "/name (deleted)" and leads to i.
+func DeletedPath(name string, i *Inode) Path {
+	d := newDentry(nil, "/"+name+" (deleted)", 0, i)
+	d.flags.Or(dentryAnon | dentryDeleted)
+	return Path{Dentry: d}
+}
+
+// Grow records that the file now ends at size and was written.
+func (i *Inode) Grow(size int64) {
+	now := Now()
+	i.mu.Lock()
+	i.attr.Size = size
+	i.attr.Mtime, i.attr.Ctime = now, now
+	i.size.Store(size)
+	i.stale.Store(true)
+	i.mu.Unlock()
+}
+
+// SharedWritable reports whether a shared mapping of i may write to it.
+func SharedWritable(i *Inode) bool { return i.Cache != nil && i.Cache.WritablyMapped() }

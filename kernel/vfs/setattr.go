@@ -169,7 +169,7 @@ func Truncate(c Caller, p Path, size int64) error {
 		return err
 	}
 	defer i.writes.Add(-1)
-	if err := checkSize(c, i, size); err != nil {
+	if err := CheckSize(c, i, size); err != nil {
 		return err
 	}
 	if err := truncate(c, i, size); err != nil {
@@ -190,7 +190,7 @@ func (f *File) Truncate(c Caller, size int64) error {
 	if f.Inode == nil || f.Inode.Type() != unix.S_IFREG || !f.writable() {
 		return unix.EINVAL
 	}
-	if err := checkSize(c, f.Inode, size); err != nil {
+	if err := CheckSize(c, f.Inode, size); err != nil {
 		return err
 	}
 	if err := truncate(c, f.Inode, size); err != nil {
@@ -202,7 +202,8 @@ func (f *File) Truncate(c Caller, size int64) error {
 	return nil
 }
 
-func checkSize(c Caller, i *Inode, size int64) error {
+// CheckSize checks a new size against RLIMIT_FSIZE and the largest offset.
+func CheckSize(c Caller, i *Inode, size int64) error {
 	if size > i.Size() && uint64(size) > c.FileSizeLimit() {
 		c.Raise(int(unix.SIGXFSZ))
 		return unix.EFBIG
