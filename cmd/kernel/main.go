@@ -1,4 +1,9 @@
 // Command kernel is the unikernel's main program.
 package main
 
-func main() { println("husk") }
+import "husk/kernel/cpu"
+
+func main() {
+	cpu.WriteSerial([]byte("husk\n"))
+	cpu.PowerOff(0)
+}

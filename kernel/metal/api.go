@@ -112,8 +112,17 @@ const AreaSize = pageSize
 // FPUSize is how much of an area is state, XCR0 which components it holds.
 func FPUSize() int   { return int(features.xsaveSize) }
 func XCR0() uint64   { return features.xcr0 }
-func HasXSAVE() bool { return features.xsave }
 func FSGSBASE() bool { return features.fsgsbase }
+
+// AllocArea returns a zeroed page for an extended state. It may come out of
+// the kernel's reserve: a thread that exists must be able to run.
+func AllocArea() uintptr { return kcall(kcallArea, 0, 0, 0) }
+
+// MXCSRMask is the bits of MXCSR that may be set.
+func MXCSRMask() uint32
+
+// TSCAux reports whether RDTSCP gives the CPU's number.
+func TSCAux() bool { return features.rdtscp }
 
 // FetchFPU brings the area's state into memory; drop makes that the only
 // copy.

@@ -34,11 +34,8 @@ func initClock() {
 	} else {
 		tscHz = reportedTSC()
 	}
-	if features.tcg || features.kvm {
-		apicHz = 1_000_000_000 // both count nanoseconds
-	}
 	if tscHz == 0 || apicHz == 0 {
-		calibrate()
+		finishCalibration()
 	}
 	clockMult, _ = bits.Div64(1_000_000_000>>(64-clockShift), 1_000_000_000<<clockShift, tscHz)
 	clockBase = rdtsc()
@@ -99,48 +96,69 @@ func kvmclockTSC() uint64 {
 	return hz >> uint(shift)
 }
 
-// calibrate measures the TSC, and the LAPIC timer if need be, against the
-// LAPIC timer of a hypervisor that is known to count nanoseconds, or against
-// channel 0 of the PIT. Port 0x61 and channel 2 are not everywhere.
-func calibrate() {
-	const window = 100_000 // ns
-	if apicHz != 0 {
-		setAPICCounter(^uint32(0))
-		t0, n0 := sampleAPIC()
-		for n0-apicCounter() < window {
-			pause()
-		}
-		t1, n1 := sampleAPIC()
-		setAPICCounter(0)
-		tscHz = (t1 - t0) * apicHz / uint64(n0-n1)
+// The TSC is measured against the LAPIC timer of a hypervisor that is known
+// to count nanoseconds, or, with the LAPIC timer itself, against channel 0 of
+// the PIT (port 0x61 and channel 2 are not everywhere). The time that boot
+// takes between the two samples serves as the window: only if it was shorter
+// than that is there any waiting.
+const (
+	apicWindow = 30_000 // ns
+	pitWindow  = 2_400  // ticks, 2 ms
+	pitHz      = 1_193_182
+)
+
+var firstSample struct {
+	tsc     uint64
+	counter uint32
+	pit     uint16
+}
+
+// beginCalibration takes the first sample, as early as there is a LAPIC.
+func beginCalibration() {
+	s := &firstSample
+	setAPICCounter(^uint32(0))
+	if features.tcg || features.kvm {
+		apicHz = 1_000_000_000
+		s.tsc, s.counter = sampleAPIC()
 		return
 	}
-	const pitHz = 1193182
 	Out8(0x43, 0x34) // channel 0, both bytes, rate generator
 	Out8(0x40, 0)
 	Out8(0x40, 0)
-	setAPICCounter(^uint32(0))
-	t0, p0 := samplePIT()
-	a0 := apicCounter()
-	n := uint32(0)
+	s.tsc, s.pit = samplePIT()
+	s.counter = apicCounter()
+}
+
+// finishCalibration takes the second sample and does the sum.
+func finishCalibration() {
+	s := &firstSample
+	if apicHz != 0 {
+		for s.counter-apicCounter() < apicWindow {
+			pause()
+		}
+		tsc, counter := sampleAPIC()
+		setAPICCounter(0)
+		tscHz = (tsc - s.tsc) * apicHz / uint64(s.counter-counter)
+		return
+	}
+	ticks := func(now uint16) uint64 { return uint64(s.pit - now) }
 	for range 1_000_000 { // a machine without a PIT must not hang here
-		_, p := readPIT()
-		if n = uint32(p0-p) & 0xffff; n >= 2400 && p != p0 { // 2 ms
+		if _, now := readPIT(); ticks(now) >= pitWindow {
 			break
 		}
 	}
-	t1, p1 := samplePIT()
-	a1 := apicCounter()
+	tsc, pit := samplePIT()
+	counter := apicCounter()
 	setAPICCounter(0)
-	n = uint32(p0-p1) & 0xffff
-	if n < 1000 || n > 60000 {
-		tscHz, apicHz = 1_000_000_000, 1_000_000_000
-		return
+	n := ticks(pit)
+	if n < pitWindow || n > 60_000 {
+		// No PIT either: a guess lets the machine run at least.
+		n, tsc, counter = pitHz, s.tsc+1_000_000_000, s.counter-1_000_000_000
 	}
 	if tscHz == 0 {
-		tscHz = (t1 - t0) * pitHz / uint64(n)
+		tscHz = (tsc - s.tsc) * pitHz / n
 	}
-	apicHz = uint64(a0-a1) * pitHz / uint64(n)
+	apicHz = uint64(s.counter-counter) * pitHz / n
 }
 
 // sampleAPIC returns the LAPIC timer's counter with the TSC at that moment:

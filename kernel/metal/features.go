@@ -7,6 +7,7 @@ var features struct {
 	fsgsbase, smep, smap, umip bool
 	xsave, x2apic, tscDeadline bool
 	gigabytePages, rdrand      bool
+	rdtscp                     bool
 	invariantTSC               bool
 	tcg, kvm                   bool
 	maxLeaf                    uint32
@@ -38,6 +39,7 @@ func detectFeatures() {
 	}
 	maxExt, _, _, _ := cpuid(0x80000000, 0)
 	_, _, _, d := cpuid(0x80000001, 0)
+	f.rdtscp = d&(1<<27) != 0
 	f.gigabytePages = d&(1<<26) != 0
 	if maxExt >= 0x80000007 {
 		_, _, _, d = cpuid(0x80000007, 0)
@@ -112,6 +114,10 @@ func enableFeatures(c *percpu) {
 		c.fpuMaskLo, c.fpuMaskHi = uint32(mask), uint32(mask>>32)
 	}
 	fninit()
+	if f.rdtscp {
+		const msrTSCAux = 0xc0000103
+		wrmsr(msrTSCAux, uint64(c.id))
+	}
 
 	// SYSCALL loads CS and SS from bits 32 to 47, SYSRET from 48 on (plus
 	// 16 and 8).

@@ -299,3 +299,17 @@ TEXT ·currentID(SB),NOSPLIT,$0-4
 	MOVL	0x34(GS), AX
 	MOVL	AX, ret+0(FP)
 	RET
+
+// func MXCSRMask() uint32
+TEXT ·MXCSRMask(SB),NOSPLIT,$528-4
+	MOVQ	SP, AX
+	ADDQ	$15, AX
+	ANDQ	$~15, AX
+	MOVL	$0, 28(AX)
+	FXSAVE64 (AX)
+	MOVL	28(AX), AX
+	TESTL	AX, AX
+	JNE	2(PC)
+	MOVL	$0xffbf, AX	// processors that leave the field alone
+	MOVL	AX, ret+0(FP)
+	RET

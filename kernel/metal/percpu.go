@@ -78,6 +78,16 @@ var (
 // where a thread cannot move.
 func thisCPU() *percpu
 
+// init fills in what does not depend on how the CPU was started.
+func (c *percpu) init(id uint32) {
+	cpus[id] = addressOf(c)
+	c.id = id
+	c.mark = id + 1
+	// The frame with which Switch enters ring 3 by IRETQ: RIP, RFLAGS and
+	// RSP change, the user's selectors do not.
+	c.iret[1], c.iret[4] = 0x33, 0x2b
+}
+
 func cpuAt(i uint32) *percpu { return at[percpu](cpus[i]) }
 
 // at makes a pointer of an address that is not the garbage collector's.

@@ -9,8 +9,7 @@ import "math/bits"
 // returns.
 func start(info uint64, protocol uintptr) {
 	c := &cpu0
-	cpus[0] = c.self
-	c.mark = 1
+	c.init(0)
 	c.stack = top(&stack0)
 	c.online = 1
 	initSerial()
@@ -28,14 +27,15 @@ func start(info uint64, protocol uintptr) {
 	extendDirect()
 
 	initAPIC(c)
+	beginCalibration()
 	discoverMachine()
 	initIOAPICs()
-	initClock()
-	initEpoch()
 	initFutexes()
 	initFiles()
 	switchReturnPC = uint64(switchReturnAddr())
 	c.makeIdle(&exceptionStacks0)
+	initClock()
+	initEpoch()
 	startProcessors()
 	firstThread(c)
 }

@@ -24,6 +24,7 @@ func errno(e uint64) uint64 { return -e }
 // Calls of package cpu, above every number of Linux's.
 const (
 	kcallAlloc = 0x4000 + iota
+	kcallArea
 	kcallFree
 	kcallContiguous
 	kcallFlush
@@ -133,6 +134,8 @@ func kernelSyscall(f *Frame) bool {
 
 	case kcallAlloc:
 		f.RAX = kcallAllocFrames(uintptr(f.RDI), uintptr(f.RSI))
+	case kcallArea:
+		f.RAX = uint64(direct(kernelFrame()))
 	case kcallFree:
 		kcallFreeFrames(uintptr(f.RDI), uintptr(f.RSI))
 	case kcallContiguous:

@@ -1,5 +1,0 @@
-//go:build baremetal
-
-package main
-
-import _ "husk/kernel/metal"
