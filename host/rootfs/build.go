@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -36,7 +37,7 @@ type Options struct {
 
 // Version changes whenever Build gathers something else for the same options:
 // what was cached by an older one is then not found.
-const Version = "1"
+const Version = "2"
 
 // DefaultPath is searched when the environment has no PATH.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -459,6 +460,10 @@ func (b *builder) fill(dir string, skip func(p string, info *sysroot.Info) bool,
 		if skip != nil && skip(p, &info) {
 			continue
 		}
+		if b.res != nil && !b.readable(p, &info) {
+			b.warn("%s may not be read and is left out", p)
+			continue
+		}
 		if err := b.place1(p); err != nil {
 			return err
 		}
@@ -491,6 +496,20 @@ func (b *builder) fill(dir string, skip func(p string, info *sysroot.Info) bool,
 	return nil
 }
 
+// readable tries files that not everybody may read: a runtime's tree can hold
+// configuration that is none of ours.
+func (b *builder) readable(p string, info *sysroot.Info) bool {
+	if !info.IsRegular() || info.Mode&0o004 != 0 {
+		return true
+	}
+	f, err := os.Open(b.root.Host(p))
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
 // module remembers a file that is a shared object by its name.
 func (b *builder) module(p string) {
 	base := path.Base(p)
@@ -510,9 +529,15 @@ func (b *builder) finish() (*Tree, error) {
 			return nil, err
 		}
 	}
+	if files, size := b.tree.Stats(); size > hugeTree {
+		b.warn("%d files of %d MB are gathered (%s …); -r / uses the host's files in place", files, size>>20, strings.Join(b.tree.Large(2), ", "))
+	}
 	b.tree.Seen = b.root.Seen()
 	return b.tree, nil
 }
+
+// hugeTree is from how many bytes on people should know of another way.
+const hugeTree = 2 << 30
 
 // foreign reports that the root is the host's own and the host no Linux: its
 // /etc and the like mean nothing to the program.

@@ -104,6 +104,8 @@ var hints = []hint{
 	{progs: []string{"gpg", "gpg2", "gpgv"}, paths: []string{"/usr/share/gnupg", "/etc/gnupg"}},
 	{progs: []string{"gdb"}, paths: []string{"/usr/share/gdb", "/etc/gdb"}},
 	{progs: []string{"pkg-config", "pkgconf"}, paths: []string{"/usr/share/pkgconfig", "/usr/lib/@/pkgconfig", "/usr/share/pkgconfig/personality.d"}},
+	{libs: []string{"libapt-pkg.so"}, paths: []string{"/etc/apt/apt.conf", "/etc/apt/apt.conf.d", "/usr/share/dpkg"}},
+	{progs: []string{"*gcc-ar*", "*gcc-nm*", "*gcc-ranlib*"}, paths: []string{"/usr/lib/gcc/*/*/liblto_plugin.so", "/usr/libexec/gcc/*/*/liblto_plugin.so"}},
 	{progs: []string{"xmllint", "xsltproc"}, paths: []string{"/usr/share/xml"}},
 	{progs: []string{"espeak*"}, paths: []string{"/usr/share/espeak*"}},
 }
@@ -385,6 +387,6 @@ func (b *builder) java(res sysroot.Resolved) error {
 			}
 			return false
 		}
-		return base == "src.zip" || base == "ct.sym" || strings.HasSuffix(base, ".diz") || strings.HasSuffix(base, ".debuginfo") || skipDevelopment(p, info)
+		return base == "src.zip" || base == "ct.sym" && path.Base(res.Path) == "java" || strings.HasSuffix(base, ".diz") || strings.HasSuffix(base, ".debuginfo") || skipDevelopment(p, info)
 	})
 }

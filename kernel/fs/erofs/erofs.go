@@ -81,6 +81,7 @@ func Mount(dev Device, source string, devno uint64) (*vfs.Superblock, error) {
 			st.Blocks, st.Files = fs.blocks, fs.super.inodes
 			st.Namelen = maxName
 		},
+		Release: fs.release,
 	}
 	root, err := fs.inode(fs.rootNid)
 	if err != nil {

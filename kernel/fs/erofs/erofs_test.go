@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
 	"husk/kernel/vfs/vfstest"
@@ -403,4 +405,62 @@ func walkAll(b []byte, at uint16, val uint32) {
 		}
 	}
 	walk(sb.Root, 0)
+}
+
+// memory is a device that lies in frames.
+type memory struct {
+	disc
+	base   cpu.PhysAddr
+	frames int
+}
+
+func (m *memory) Frame(off uint64) (cpu.PhysAddr, bool) {
+	m.frames++
+	return m.base + cpu.PhysAddr(off), off < uint64(len(m.b))
+}
+
+func TestImageInMemoryIsMappedWhereItLies(t *testing.T) {
+	img := small(t)
+	base, ok := cpu.AllocContiguous(len(img) / cpu.PageSize)
+	if !ok {
+		t.Fatal("no memory")
+	}
+	b := unsafe.Slice((*byte)(cpu.Direct(base)), len(img))
+	copy(b, img)
+	m := &memory{disc: disc{b: b}, base: base}
+	sb, err := Mount(m, "img", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := sb.Root.Ops.Lookup(nil, sb.Root, "sizes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{4096, 5000} {
+		i, err := dir.Ops.Lookup(nil, dir, fmt.Sprint(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, n)
+		m.frames = 0
+		for done := 0; done < n; {
+			buf := mm.KernelBuffer(got[done:])
+			k, err := i.Cache.ReadAt(&buf, uint64(done), uint64(n))
+			if err != nil || k == 0 {
+				t.Fatal(k, err)
+			}
+			done += k
+		}
+		for k := range got {
+			if got[k] != byte(k>>8)^byte(3*k) {
+				t.Fatalf("byte %d of %d differs", k, n)
+			}
+		}
+		if m.frames == 0 {
+			t.Errorf("a file of %d bytes was copied, not mapped", n)
+		}
+		if r := i.Cache.Resident(); r > uint64(n%4096) {
+			t.Errorf("%d pages of a file of %d bytes are copies", r, n)
+		}
+	}
 }
