@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"husk/host/accel"
 	"husk/spec"
 )
 
@@ -207,6 +208,23 @@ func TestRunGivesTheProgramWhatItWasToldTo(t *testing.T) {
 	}
 }
 
+func TestAcceleratorThatFailsTheKernelIsGivenUp(t *testing.T) {
+	world(t)
+	cache := filepath.Join(os.Getenv("XDG_CACHE_HOME"), "husk")
+	accel.Reject(cache, nil) // as if the probe had been content
+	if c := accel.Choose(cache); !c.Cached || c.Name != accel.KVM {
+		t.Skip("this host has no identity of its boot")
+	}
+	status, _, stderr := call("run", "-r", "/", "true", "kvm-broken")
+	if status != 0 || !strings.HasPrefix(stderr, "husk: using emulation: kvm: ") || !strings.HasSuffix(stderr, "\non stderr\n") {
+		t.Errorf("%d, %q", status, stderr)
+	}
+	// From then on it is known, and not said again.
+	if status, _, stderr := call("run", "-r", "/", "true", "kvm-broken"); status != 0 || stderr != "on stderr\n" {
+		t.Errorf("%d, %q", status, stderr)
+	}
+}
+
 func TestStraceOutputGoesToItsFile(t *testing.T) {
 	world(t)
 	file := filepath.Join(t.TempDir(), "trace")
@@ -346,6 +364,7 @@ func TestBadInputIsOneLineAndItsStatus(t *testing.T) {
 		{name: "no terminal", args: []string{"run", "-it", "true"}, status: 125, want: "terminal"},
 		{name: "trace file without trace", args: []string{"run", "--strace-output", "f", "true"}, status: 125, want: "--strace"},
 		{name: "trace file in no directory", args: []string{"run", "-r", "/", "--strace", "--strace-output", dir + "/no/f", "true"}, status: 125, want: dir + "/no/f"},
+		{name: "counting on hardware", args: []string{"run", "--icount", "--accel", "kvm", "true"}, status: 125, want: "tcg"},
 		{name: "bad debugger port", args: []string{"run", "--gdb=70000", "true"}, status: 125, want: "70000"},
 		{name: "monitor that fails", args: []string{"run", "--accel", "tcg", "-r", "/", "true", "unborn"}, status: 125, want: "fake qemu: cannot"},
 	} {

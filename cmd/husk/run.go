@@ -43,6 +43,7 @@ type runFlags struct {
 	kernel      string
 	verbose     bool
 	debug       bool
+	icount      bool
 }
 
 const (
@@ -107,7 +108,9 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 	flags.IntVar(&f.gdb, "gdb", 0, "wait for gdb on this PORT before the first instruction")
 	flags.Lookup("gdb").NoOptDefVal = "1234"
 	flags.StringVar(&f.kernel, "kernel", os.Getenv("HUSK_KERNEL"), "kernel to boot instead of the one inside husk")
+	flags.BoolVar(&f.icount, "icount", false, "count instructions: one is a nanosecond of the machine's clocks")
 	_ = flags.MarkHidden("kernel")
+	_ = flags.MarkHidden("icount")
 	for name, words := range map[string][]string{
 		"accel": {"auto", accel.KVM, accel.HVF, accel.TCG}, "machine": {"microvm", "q35"}, "vmm": {"qemu"},
 	} {
@@ -191,6 +194,8 @@ func (r *runner) check() error {
 		return errors.New("--strace-output needs --strace")
 	case r.tty && r.interactive && !terminal.IsTerminal(r.stdin):
 		return errors.New("-t needs a terminal as stdin, and stdin is none: leave out -t, or -i to go without input")
+	case r.icount && r.accel != accel.TCG:
+		return errors.New("--icount needs --accel tcg")
 	case r.gdb < 0 || r.gdb > 65535:
 		return fmt.Errorf("--gdb %d: not a TCP port", r.gdb)
 	}
@@ -247,7 +252,7 @@ func (r *runner) config() (*instance.Config, error) {
 		Stdout: r.stdout,
 		Stderr: r.stderr,
 		Machine: vmm.Machine{
-			Type: r.machine, Memory: int64(r.memory), CPUs: r.cpus, GDB: r.gdb,
+			Type: r.machine, Memory: int64(r.memory), CPUs: r.cpus, GDB: r.gdb, ICount: r.icount,
 		},
 	}
 	if err := r.fileSystem(c); err != nil {

@@ -292,10 +292,17 @@ func TestUnusableProgramsAreTypedErrors(t *testing.T) {
 		kind Kind
 		text string
 	}{
-		{"/empty", NotELF, "is empty"}, {"/text", NotELF, "not an ELF"}, {"/exe", NotELF, "Windows"},
-		{"/elf32", WrongClass, "32-bit"}, {"/arm", WrongMachine, "arm64"}, {"/ppc", WrongMachine, "ppc64"},
-		{"/short", Truncated, "truncated"}, {"/header", Truncated, "truncated"},
-		{"/obj", NotExecutable, "object file"}, {"/core", NotExecutable, "core dump"}, {"/so", NotExecutable, "shared library"},
+		{"/empty", NotELF, "is empty"},
+		{"/text", NotELF, "not an ELF"},
+		{"/exe", NotELF, "Windows"},
+		{"/elf32", WrongClass, "32-bit"},
+		{"/arm", WrongMachine, "arm64"},
+		{"/ppc", WrongMachine, "ppc64"},
+		{"/short", Truncated, "truncated"},
+		{"/header", Truncated, "truncated"},
+		{"/obj", NotExecutable, "object file"},
+		{"/core", NotExecutable, "core dump"},
+		{"/so", NotExecutable, "shared library"},
 		{"/dir", NotExecutable, "is a directory"},
 	} {
 		_, err := Resolve(tc.file, Options{Root: root})

@@ -337,8 +337,11 @@ var xattrPrefixes = []struct {
 	index  uint8
 	prefix string
 }{
-	{2, "system.posix_acl_access"}, {3, "system.posix_acl_default"},
-	{1, "user."}, {4, "trusted."}, {6, "security."},
+	{2, "system.posix_acl_access"},
+	{3, "system.posix_acl_default"},
+	{1, "user."},
+	{4, "trusted."},
+	{6, "security."},
 }
 
 func encodeXattrs(x map[string][]byte) ([]byte, error) {

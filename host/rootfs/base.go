@@ -56,8 +56,16 @@ func (b *builder) base() error {
 		path string
 		perm uint32
 	}{
-		{"/proc", 0o555}, {"/sys", 0o555}, {"/dev", 0o755}, {"/run", 0o755}, {"/tmp", 0o1777},
-		{"/var/tmp", 0o1777}, {"/var/log", 0o755}, {"/root", 0o700}, {"/home", 0o755}, {"/mnt", 0o755},
+		{"/proc", 0o555},
+		{"/sys", 0o555},
+		{"/dev", 0o755},
+		{"/run", 0o755},
+		{"/tmp", 0o1777},
+		{"/var/tmp", 0o1777},
+		{"/var/log", 0o755},
+		{"/root", 0o700},
+		{"/home", 0o755},
+		{"/mnt", 0o755},
 	} {
 		if n := b.tree.Lookup(d.path); n != nil && n.IsDir() {
 			// A directory of the host's that programs were found in keeps

@@ -18,7 +18,10 @@ type Machine struct {
 	Shares []Share
 	Ports  []Port
 	Serial *os.File // a socket
-	GDB    int      // TCP port of the debugger stub on localhost; 0 for none
+	// ICount makes one guest instruction one nanosecond of its clocks, for
+	// measurements; with tcg only, and processors take turns.
+	ICount bool
+	GDB    int // TCP port of the debugger stub on localhost; 0 for none
 }
 
 // Disk is a block device. The guest counts them from 0 in this order.

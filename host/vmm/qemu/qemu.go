@@ -67,6 +67,10 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 	if m.Accel != "tcg" {
 		accel, cpu = m.Accel, "host"
 	}
+	if m.ICount {
+		accel = "tcg,thread=single"
+		b.add("-icount", "shift=0,sleep=off")
+	}
 	b.add("-M", machine)
 	b.add("-accel", accel)
 	b.add("-cpu", cpu)
