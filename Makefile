@@ -56,6 +56,7 @@ bench: all qemu ## measure husk beside a Linux guest, in instructions and in tim
 	$(GO) run ./bench $(BENCH)
 
 compat: all qemu ## run every program of /usr/bin and /usr/sbin natively and in husk
+	$(GO) build -o build/compat-driver ./test/compat/driver
 	$(GO) run ./test/compat $(COMPAT)
 
 clean: ## remove what was built

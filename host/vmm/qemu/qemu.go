@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -59,9 +60,9 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 	// and option ROMs QEMU and its firmware start 4 ms faster, and the
 	// virtio-mmio devices stand on the kernel's command line. The PIT stays
 	// for the calibration of the TSC, the clock chip for the time of day.
-	machine := "microvm,x-option-roms=off,acpi=off,pic=off"
+	machine := "microvm,x-option-roms=off,acpi=off"
 	if b.pci {
-		machine = "q35,smbus=off,sata=off,usb=off,vmport=off,hpet=off,i8042=off"
+		machine = "q35,smbus=off,sata=off,usb=off,vmport=off,hpet=off"
 	}
 	accel, cpu := "tcg,thread=multi", "max"
 	if m.Accel != "tcg" {
@@ -78,7 +79,9 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 	b.add("-m", strconv.FormatInt((m.Memory+1023)/1024, 10)+"k")
 	b.add("-nodefaults", "-no-user-config", "-no-reboot")
 	b.add("-display", "none")
-	b.add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+	if runtime.GOOS == "linux" { // the sandbox is seccomp's
+		b.add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+	}
 	b.add("-kernel", b.path(m.Kernel))
 	b.add("-initrd", b.path(m.Spec))
 	b.add("-device", "isa-debug-exit,iobase="+strconv.Itoa(ExitPort)+",iosize=4")
