@@ -440,10 +440,20 @@ func TestUsersComeFromTheRootsFiles(t *testing.T) {
 		in   string
 		want string // uid gid groups home
 	}{
-		{"bob", "1000 100 [29] /home/bob"}, {"1000", "1000 100 [29] /home/bob"}, {"bob:audio", "1000 29 [] /home/bob"},
-		{"bob:7", "1000 7 [] /home/bob"}, {"5", "5 0 [] /"}, {"5:users", "5 100 [] /"}, {"0", "0 0 [] /root"},
+		{"bob", "1000 100 [29] /home/bob"},
+		{"1000", "1000 100 [29] /home/bob"},
+		{"bob:audio", "1000 29 [] /home/bob"},
+		{"bob:7", "1000 7 [] /home/bob"},
+		{"5", "5 0 [] /"},
+		{"5:users", "5 100 [] /"},
+		{"0", "0 0 [] /root"},
 		{"1", "7 7 [] /seven"},
-		{"alice", ""}, {"bob:nobody", ""}, {"bob:odd", ""}, {":5", ""}, {"4294967296", ""}, {"-1", ""},
+		{"alice", ""},
+		{"bob:nobody", ""},
+		{"bob:odd", ""},
+		{":5", ""},
+		{"4294967296", ""},
+		{"-1", ""},
 	} {
 		u, home, err := findUser(test.in, dir)
 		got := ""
