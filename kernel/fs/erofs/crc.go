@@ -1,10 +1,9 @@
 package erofs
 
-// crc32c is the CRC-32C (Castagnoli) of b, started from all ones and not
-// inverted at the end, as the super block wants it. hash/crc32 would build
+// crc32c goes on with the CRC-32C (Castagnoli) c over b. The super block wants
+// it started from all ones and not inverted at the end. hash/crc32 would build
 // its tables before main.
-func crc32c(b []byte) uint32 {
-	c := ^uint32(0)
+func crc32c(c uint32, b []byte) uint32 {
 	for _, v := range b {
 		c = castagnoli[byte(c)^v] ^ c>>8
 	}
