@@ -65,9 +65,11 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 		case act.Handler > sigIgn:
 			t.recalc()
 			p.mu.Unlock()
+			t.traceSignal(si)
 			return act, true
 		case act.ignores(sig):
 			p.mu.Unlock()
+			t.traceSignal(si)
 		case maskStop.Has(sig):
 			if sig != int(unix.SIGSTOP) {
 				p.mu.Unlock()
@@ -91,6 +93,7 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 			}
 		default:
 			p.mu.Unlock()
+			t.traceSignal(si)
 			t.fatal(sig, si)
 			return act, false
 		}
