@@ -3,6 +3,7 @@ package main
 import (
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/control"
 	"husk/kernel/cred"
 	"husk/kernel/syscalls"
 	"husk/kernel/task"
@@ -99,6 +100,7 @@ func (m *machine) trace() error {
 	if !ok || m.streams.Trace == nil {
 		return nil
 	}
+	m.tracer = control.NewSleeper()
 	tr, err := trace.New(list, syscalls.Describe, m.writeTrace)
 	if err != nil {
 		return wrap("trace system calls", err)

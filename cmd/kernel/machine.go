@@ -22,6 +22,7 @@ type machine struct {
 
 	streams *stream.Streams
 	control *control.Control
+	tracer  *control.Sleeper // who waits for the trace port
 
 	init  *task.Thread
 	ended chan task.End

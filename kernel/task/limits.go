@@ -1,6 +1,7 @@
 package task
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,15 @@ const (
 	RlimitRttime
 	NRlimits
 )
+
+// limitNames are the resources as the run specification names them, in order.
+var limitNames = [NRlimits]string{
+	"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC", "RLIMIT_NOFILE",
+	"RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+}
+
+// LimitByName returns the resource with a name as "RLIMIT_NOFILE", or -1.
+func LimitByName(name string) int { return slices.Index(limitNames[:], name) }
 
 // Unlimited is RLIM_INFINITY.
 const Unlimited = ^uint64(0)

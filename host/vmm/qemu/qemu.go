@@ -78,6 +78,9 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 	b.add("-smp", strconv.Itoa(m.CPUs))
 	b.add("-m", strconv.FormatInt((m.Memory+1023)/1024, 10)+"k")
 	b.add("-nodefaults", "-no-user-config", "-no-reboot")
+	if !b.pci {
+		b.add("-global", "virtio-mmio.force-legacy=false") // registers of virtio 1, not those from before it
+	}
 	b.add("-display", "none")
 	if runtime.GOOS == "linux" { // the sandbox is seccomp's
 		b.add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
