@@ -40,6 +40,7 @@ type percpu struct {
 	online    uint32
 	idle      int32 // index of the idle thread
 	inTrap    uint32
+	waking    bool       // idle, but about to look at the run queue
 	fetch     uintptr    // area whose state another CPU asks for
 	gdt       [10]uint64 // see descriptor.go
 	_         [4]byte    // the TSS's 64-bit fields are odd multiples of 4

@@ -123,5 +123,3 @@ func haltOthers() {
 		}
 	}
 }
-
-func startAP() {}

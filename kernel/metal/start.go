@@ -178,5 +178,3 @@ func sysGetrandom(p, n uintptr) uint64 {
 	fillRandom(p, n)
 	return uint64(n)
 }
-
-func startProcessors() {}

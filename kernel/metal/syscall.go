@@ -206,6 +206,7 @@ func interrupt() {
 		deviceInterrupt(c, uint(vector-vectorIRQ))
 	}
 	endOfInterrupt()
+	c.waking = false
 	if c.current == c.idle && runHead >= 0 {
 		threads[c.idle].state = threadIdle
 		c.schedule()

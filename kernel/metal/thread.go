@@ -133,16 +133,18 @@ func wake(n int32, result uint64) {
 	wakeCPU()
 }
 
-// wakeCPU has an idle CPU look at the run queue, if there is one other than
-// this; else this CPU's thread is given a last slice.
+// wakeCPU finds a CPU for the threads in the run queue: an idle one that is
+// not on its way already; else this CPU's thread is given a last slice.
 func wakeCPU() {
 	c := thisCPU()
-	if c.current == c.idle {
-		return // it looks when it leaves metal
+	if c.current == c.idle && !c.waking {
+		c.waking = true // it looks when it leaves metal
+		return
 	}
 	for i := range ncpu {
 		o := cpuAt(i)
-		if o != c && o.online != 0 && o.current == o.idle {
+		if o.current == o.idle && !o.waking && o.online == cpuOnline {
+			o.waking = true
 			sendIPI(o.apicID, vectorReschedule)
 			return
 		}
@@ -168,9 +170,9 @@ func (c *percpu) schedule() {
 		}
 	}
 	c.setCurrent(n)
+	c.waking = false
 	if runHead >= 0 && n != c.idle {
-		c.sliceEnd = Nanotime() + slice
-		c.armTimer()
+		wakeCPU()
 	}
 }
 
