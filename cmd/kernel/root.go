@@ -8,6 +8,7 @@ import (
 
 	"husk/kernel/fs/erofs"
 	"husk/kernel/fs/overlay"
+	"husk/kernel/fs/p9"
 	"husk/kernel/fs/tmpfs"
 	"husk/kernel/vfs"
 )
@@ -46,7 +47,7 @@ func (m *machine) open(source string) (*vfs.Superblock, error) {
 	case "9p":
 		for _, s := range m.shares {
 			if s.Tag() == name {
-				return nil, unix.ENODEV
+				return p9.Mount(s, name, true)
 			}
 		}
 		return nil, unix.ENODEV
