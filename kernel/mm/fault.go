@@ -384,9 +384,14 @@ func (as *AddressSpace) growStack(addr Addr) bool {
 }
 
 // populate faults in [start, end) as far as it is mapped (MAP_POPULATE,
-// mlock). It returns the error of the first page that could not be; lenient
-// passes over VMAs that permit no access.
+// mlock). It returns the error of the first page that could not be, unless it
+// is lenient: then it goes on with the next VMA.
 func (as *AddressSpace) populate(start, end Addr, lenient bool) error {
+	return as.populateIf(start, end, lenient, 0)
+}
+
+// populateIf is populate of the VMAs that have all flags in need.
+func (as *AddressSpace) populateIf(start, end Addr, lenient bool, need vmFlags) error {
 	for a := start; a < end; {
 		as.mu.RLock()
 		i := as.index(a)
@@ -401,7 +406,7 @@ func (as *AddressSpace) populate(start, end Addr, lenient bool) error {
 		if v.flags&(vmWrite|vmShared) == vmWrite {
 			access = Write
 		}
-		closed := v.flags&vmAccess == 0
+		closed := v.flags&vmAccess == 0 || v.flags&need != need
 		as.mu.RUnlock()
 		if closed {
 			if !lenient {
@@ -410,7 +415,7 @@ func (as *AddressSpace) populate(start, end Addr, lenient bool) error {
 			a = stop
 			continue
 		}
-		if err := as.populateRun(a, stop, access); err != nil {
+		if err := as.populateRun(a, stop, access); err != nil && !lenient {
 			return err
 		}
 		a = stop

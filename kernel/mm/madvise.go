@@ -191,7 +191,7 @@ func (as *AddressSpace) adviseVMA(v *VMA, start, end Addr, advice int) error {
 		switch {
 		case locked || c == nil:
 			return unix.EINVAL
-		case flags&(vmShared|vmWrite) != vmShared|vmWrite:
+		case flags&(vmShared|vmMayWrite) != vmShared|vmMayWrite:
 			return unix.EACCES
 		case c.store == nil:
 			c.PunchHole(off, n)
@@ -285,9 +285,9 @@ func (as *AddressSpace) markGuards(start, end Addr, install bool) error {
 // advisePopulate faults all pages in and says what was wrong with the first
 // that could not be.
 func (as *AddressSpace) advisePopulate(start, end Addr, write bool) error {
-	access := Read
+	access, need := Read, vmRead
 	if write {
-		access = Write
+		access, need = Write, vmWrite
 	}
 	for a := start; a < end; {
 		as.mu.RLock()
@@ -296,7 +296,7 @@ func (as *AddressSpace) advisePopulate(start, end Addr, write bool) error {
 			as.mu.RUnlock()
 			return unix.ENOMEM
 		}
-		stop, allowed := min(v.end, end), v.allows(access)
+		stop, allowed := min(v.end, end), v.flags&need != 0
 		as.mu.RUnlock()
 		if !allowed {
 			return unix.EINVAL

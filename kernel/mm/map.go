@@ -85,10 +85,7 @@ func (as *AddressSpace) Map(r MapRequest) (Addr, error) {
 			return 0, unix.EPERM
 		}
 	}
-	flags, cache, err := r.vmFlags()
-	if err != nil {
-		return 0, err
-	}
+	flags, cache, invalid := r.vmFlags() // reported once there is room
 	if r.Flags&unix.MAP_LOCKED != 0 {
 		if err := as.canLock(r.MayLock); err != nil {
 			return 0, err
@@ -98,7 +95,7 @@ func (as *AddressSpace) Map(r MapRequest) (Addr, error) {
 
 	as.mu.Lock()
 	flags |= as.lockFuture
-	a, err := as.mapLocked(&r, size, flags, cache, fixed)
+	a, err := as.mapLocked(&r, size, flags, cache, fixed, invalid)
 	as.unlock()
 	if err != nil {
 		return 0, err
@@ -167,7 +164,7 @@ func (r *MapRequest) vmFlags() (vmFlags, *PageCache, error) {
 }
 
 // mapLocked places the mapping and enters it.
-func (as *AddressSpace) mapLocked(r *MapRequest, size uint64, flags vmFlags, cache *PageCache, fixed bool) (Addr, error) {
+func (as *AddressSpace) mapLocked(r *MapRequest, size uint64, flags vmFlags, cache *PageCache, fixed bool, invalid error) (Addr, error) {
 	if len(as.vmas) >= maxMapCount {
 		return 0, unix.ENOMEM
 	}
@@ -183,6 +180,9 @@ func (as *AddressSpace) mapLocked(r *MapRequest, size uint64, flags vmFlags, cac
 	}
 	if flags&vmLocked != 0 && !as.mayLock(n, r.MayLock) {
 		return 0, unix.EAGAIN
+	}
+	if invalid != nil {
+		return 0, invalid
 	}
 	if !as.mayExpand(flags, n) {
 		// What a fixed mapping replaces does not count.
@@ -277,7 +277,7 @@ func (as *AddressSpace) Unmap(a Addr, n uint64) error {
 // writing; nothing has changed when it fails.
 func (as *AddressSpace) unmapLocked(start, end Addr) error {
 	i := as.index(start)
-	if i == len(as.vmas) || as.vmas[i].start >= end {
+	if i == len(as.vmas) || as.vmas[i].start >= end || start == end {
 		return nil
 	}
 	if v := as.vmas[i]; v.start < start && v.end > end && len(as.vmas) >= maxMapCount {

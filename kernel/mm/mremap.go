@@ -16,25 +16,39 @@ type RemapRequest struct {
 	MayLock bool
 }
 
-// Remap serves mremap(2). The checks come in Linux's order (mm/mremap.c).
+// Remap serves mremap(2). The checks come in the order of Linux 6.17, which
+// first allowed a move, without a change of size, of several VMAs at once.
 func (as *AddressSpace) Remap(r RemapRequest) (Addr, error) {
 	const known = unix.MREMAP_FIXED | unix.MREMAP_MAYMOVE | unix.MREMAP_DONTUNMAP
-	mayMove := r.Flags&unix.MREMAP_MAYMOVE != 0
-	switch {
-	case r.Flags&^known != 0,
-		r.Flags&unix.MREMAP_FIXED != 0 && !mayMove,
-		r.Flags&unix.MREMAP_DONTUNMAP != 0 && (!mayMove || r.OldLen != r.NewLen),
-		r.Old&pageMask != 0:
+	r.OldLen, r.NewLen = pages(r.OldLen)<<PageShift, pages(r.NewLen)<<PageShift
+	if r.Flags&^known != 0 || r.Old&pageMask != 0 || r.NewLen == 0 || r.NewLen > uint64(userMax) {
 		return 0, unix.EINVAL
 	}
-	r.OldLen, r.NewLen = pages(r.OldLen)<<PageShift, pages(r.NewLen)<<PageShift
-	if r.NewLen == 0 {
-		return 0, unix.EINVAL
+	elsewhere := r.Flags&(unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP) != 0
+	if elsewhere {
+		switch {
+		case r.New&pageMask != 0, r.New > userMax-Addr(r.NewLen),
+			r.Flags&unix.MREMAP_MAYMOVE == 0,
+			r.Flags&unix.MREMAP_DONTUNMAP != 0 && r.OldLen != r.NewLen,
+			r.Old+Addr(r.OldLen) > r.New && r.New+Addr(r.NewLen) > r.Old:
+			return 0, unix.EINVAL
+		}
 	}
 	as.mu.Lock()
-	a, grown, err := as.remap(&r)
-	var populate bool
-	if err == nil && grown {
+	var a Addr
+	var err error
+	switch {
+	case elsewhere && len(as.vmas)+2 >= maxMapCount:
+		err = unix.ENOMEM
+	case r.Flags&unix.MREMAP_FIXED != 0 && r.OldLen == r.NewLen:
+		a, err = as.remapAll(&r)
+	case elsewhere:
+		a, err = as.remapTo(&r)
+	default:
+		a, err = as.remapHere(&r)
+	}
+	populate := false
+	if err == nil && r.NewLen > r.OldLen {
 		v := as.find(a)
 		populate = v != nil && v.flags&(vmLocked|vmLockOnFault) == vmLocked
 	}
@@ -45,84 +59,41 @@ func (as *AddressSpace) Remap(r RemapRequest) (Addr, error) {
 	return a, err
 }
 
-func (as *AddressSpace) remap(r *RemapRequest) (a Addr, grown bool, err error) {
+// remapHere shrinks or grows in place, or moves to a place of our choice.
+func (as *AddressSpace) remapHere(r *RemapRequest) (Addr, error) {
 	v := as.find(r.Old)
 	if v == nil {
-		return 0, false, unix.EFAULT
-	}
-	if r.Flags&(unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP) != 0 {
-		a, err := as.remapTo(r)
-		return a, r.NewLen > r.OldLen, err
+		return 0, unix.EFAULT
 	}
 	if r.OldLen >= r.NewLen {
-		if r.OldLen > r.NewLen {
-			start := r.Old + Addr(r.NewLen)
-			end := r.Old + Addr(r.OldLen)
-			if end < start || end > userMax {
-				return 0, false, unix.EINVAL
-			}
-			if err := as.unmapLocked(start, end); err != nil {
-				return 0, false, err
-			}
+		start, end := r.Old+Addr(r.NewLen), r.Old+Addr(r.OldLen)
+		if end < start || end > userMax {
+			return 0, unix.EINVAL
 		}
-		if r.OldLen != 0 {
-			return r.Old, false, nil
-		}
+		return r.Old, as.unmapLocked(start, end)
 	}
 	if err := as.mayResize(v, r); err != nil {
-		return 0, false, err
+		return 0, err
 	}
-	room := uint64(v.end - r.Old)
-	if r.OldLen == room {
-		end := r.Old + Addr(r.NewLen)
-		if end > r.Old && end <= userMax && !as.overlaps(v.end, end) {
-			n := int64((r.NewLen - r.OldLen) >> PageShift)
-			as.account(v.flags, n)
-			v.resize(v.start, end)
-			as.mergeAt(as.index(r.Old) + 1)
-			return r.Old, true, nil
-		}
+	if end := r.Old + Addr(r.NewLen); r.Old+Addr(r.OldLen) == v.end && end <= userMax && !as.overlaps(v.end, end) {
+		as.account(v.flags, int64((r.NewLen-r.OldLen)>>PageShift))
+		v.resize(v.start, end)
+		as.mergeAt(as.index(r.Old) + 1)
+		return r.Old, nil
 	}
 	if r.Flags&unix.MREMAP_MAYMOVE == 0 {
-		return 0, false, unix.ENOMEM
+		return 0, unix.ENOMEM
 	}
 	to, ok := as.unmappedArea(0, r.NewLen, false)
 	if !ok {
-		return 0, false, unix.ENOMEM
+		return 0, unix.ENOMEM
 	}
-	if err := as.move(v, r, to); err != nil {
-		return 0, false, err
-	}
-	return to, true, nil
+	return to, as.move(v, r, to)
 }
 
 // remapTo is mremap to an address of the caller's, or one that leaves the old
 // range mapped.
 func (as *AddressSpace) remapTo(r *RemapRequest) (Addr, error) {
-	size := Addr(r.NewLen)
-	switch {
-	case r.New&pageMask != 0, r.NewLen > uint64(userMax), r.New > userMax-size:
-		return 0, unix.EINVAL
-	case r.Old+Addr(r.OldLen) > r.New && r.New+size > r.Old:
-		return 0, unix.EINVAL
-	case len(as.vmas)+2 >= maxMapCount:
-		return 0, unix.ENOMEM
-	}
-	fixed := r.Flags&unix.MREMAP_FIXED != 0
-	if fixed {
-		if r.New < MinAddr {
-			return 0, unix.EPERM
-		}
-		if err := as.unmapLocked(r.New, r.New+size); err != nil {
-			return 0, err
-		}
-	}
-	if r.OldLen > r.NewLen {
-		if err := as.unmapLocked(r.Old+size, r.Old+Addr(r.OldLen)); err != nil {
-			return 0, err
-		}
-		r.OldLen = r.NewLen
-	}
 	v := as.find(r.Old)
 	if v == nil {
 		return 0, unix.EFAULT
@@ -134,13 +105,54 @@ func (as *AddressSpace) remapTo(r *RemapRequest) (Addr, error) {
 		return 0, unix.ENOMEM
 	}
 	to := r.New
-	if !fixed {
+	if r.Flags&unix.MREMAP_FIXED == 0 {
 		var ok bool
 		if to, ok = as.unmappedArea(r.New, r.NewLen, false); !ok {
 			return 0, unix.ENOMEM
 		}
+		return to, as.move(v, r, to)
+	}
+	if to < MinAddr {
+		return 0, unix.EPERM
+	}
+	if err := as.unmapLocked(to, to+Addr(r.NewLen)); err != nil {
+		return 0, err
+	}
+	if r.OldLen > r.NewLen {
+		if err := as.unmapLocked(r.Old+Addr(r.NewLen), r.Old+Addr(r.OldLen)); err != nil {
+			return 0, err
+		}
+		r.OldLen = r.NewLen
+	}
+	if v = as.find(r.Old); v == nil { // old length 0, and the source was in the way
+		return 0, unix.EFAULT
 	}
 	return to, as.move(v, r, to)
+}
+
+// remapAll moves all VMAs of the old range, keeping the gaps between them.
+func (as *AddressSpace) remapAll(r *RemapRequest) (Addr, error) {
+	if as.find(r.Old) == nil {
+		return 0, unix.EFAULT
+	}
+	end := r.Old + Addr(r.OldLen)
+	for a := r.Old; a < end; {
+		i := as.index(a)
+		if i == len(as.vmas) || as.vmas[i].start >= end {
+			break
+		}
+		v := as.vmas[i]
+		a = max(a, v.start)
+		stop := min(v.end, end)
+		part := *r
+		part.Old, part.New = a, r.New+(a-r.Old)
+		part.OldLen, part.NewLen = uint64(stop-a), uint64(stop-a)
+		if _, err := as.remapTo(&part); err != nil {
+			return 0, err
+		}
+		a = stop
+	}
+	return r.New, nil
 }
 
 // mayResize is Linux's vma_to_resize: may [Old, OldLen) of v become NewLen.
@@ -150,7 +162,7 @@ func (as *AddressSpace) mayResize(v *VMA, r *RemapRequest) error {
 		return unix.EINVAL
 	case r.Flags&unix.MREMAP_DONTUNMAP != 0 && v.flags&vmDontExpand != 0:
 		return unix.EINVAL
-	case r.OldLen > uint64(v.end-r.Old):
+	case min(r.OldLen, r.NewLen) > uint64(v.end-r.Old):
 		return unix.EFAULT
 	case r.NewLen <= r.OldLen:
 		return nil
@@ -181,6 +193,11 @@ func (as *AddressSpace) move(v *VMA, r *RemapRequest, to Addr) error {
 	}
 	off := v.page(from)
 	cache := v.cache
+	if cache == nil {
+		// Linux keeps the old number once there are pages, for its reverse
+		// map; without one the new number lets neighbours join.
+		off = uint64(to) >> PageShift
+	}
 	as.place(to, to+Addr(r.NewLen), v.flags, cache, v.file, off, v.name)
 	if cache != nil {
 		cache.mapMu.Lock() // the reverse map must find each page here or there
@@ -195,8 +212,9 @@ func (as *AddressSpace) move(v *VMA, r *RemapRequest, to Addr) error {
 	if r.Flags&unix.MREMAP_DONTUNMAP == 0 {
 		return as.unmapLocked(from, from+n)
 	}
+	// Linux unlocks the whole of the VMA that it leaves behind.
 	if v = as.find(from); v.flags&vmLocked != 0 {
-		_, err := as.setFlags(from, min(v.end, from+n), v.flags&^(vmLocked|vmLockOnFault))
+		_, err := as.setFlags(v.start, v.end, v.flags&^(vmLocked|vmLockOnFault))
 		return err
 	}
 	return nil

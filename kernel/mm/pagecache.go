@@ -460,10 +460,9 @@ func (c *PageCache) writeNew(b *Buffer, idx uint64, at, k int) (int, error) {
 // one, unmapping them everywhere. The store's size has been changed already;
 // a cache without a store takes its size from here.
 func (c *PageCache) Truncate(size uint64) {
-	if c.store == nil {
-		c.limit.Store(size)
+	if c.store != nil || c.limit.Swap(size) > size {
+		c.zeroPart(size, (size+pageMask)&^uint64(pageMask))
 	}
-	c.zeroPart(size, (size+pageMask)&^uint64(pageMask))
 	c.dropRange(pages(size), ^uint64(0), true)
 }
 

@@ -26,7 +26,22 @@ func (as *AddressSpace) Protect(a Addr, n uint64, prot int) error {
 		return unix.EINVAL
 	}
 	as.mu.Lock()
-	defer as.unlock()
+	var broken span
+	err := as.protectChecked(a, end, vmProt(prot), grows, &broken)
+	as.unlock()
+	if broken.start < broken.end {
+		_ = as.populateIf(broken.start, broken.end, true, vmLocked|vmWrite)
+	}
+	return err
+}
+
+// span is a range of addresses.
+type span struct{ start, end Addr }
+
+// protectChecked is Protect under the lock. locked becomes the range of
+// private locked memory that became writable: its pages are to be copied now,
+// not at the first write, which must not wait.
+func (as *AddressSpace) protectChecked(a, end Addr, access vmFlags, grows int, locked *span) error {
 	i := as.index(a)
 	if i == len(as.vmas) {
 		return unix.ENOMEM
@@ -46,12 +61,12 @@ func (as *AddressSpace) Protect(a Addr, n uint64, prot int) error {
 	case grows&unix.PROT_GROWSUP != 0:
 		return unix.EINVAL // no mapping grows up on this architecture
 	}
-	return as.protectLocked(a, end, vmProt(prot))
+	return as.protectLocked(a, end, access, locked)
 }
 
 // protectLocked changes the protection of [start, end) as far as it is mapped
 // without a gap; what came before a gap or a refusal stays changed.
-func (as *AddressSpace) protectLocked(start, end Addr, access vmFlags) error {
+func (as *AddressSpace) protectLocked(start, end Addr, access vmFlags, locked *span) error {
 	for a := start; a < end; {
 		i := as.index(a)
 		if i == len(as.vmas) || as.vmas[i].start > a {
@@ -63,6 +78,12 @@ func (as *AddressSpace) protectLocked(start, end Addr, access vmFlags) error {
 			return unix.EACCES
 		}
 		flags := v.flags&^vmAccess | access
+		if v.flags&(vmWrite|vmShared|vmLocked|vmLockOnFault) == vmLocked && access&vmWrite != 0 {
+			if locked.end == 0 {
+				locked.start = a
+			}
+			locked.end = stop
+		}
 		if flags != v.flags {
 			if err := as.protectVMA(a, stop, flags); err != nil {
 				return err
