@@ -12,20 +12,143 @@ var table = [tableSize]handler{
 	10:  call_mprotect,
 	11:  call_munmap,
 	12:  call_brk,
+	13:  call_rt_sigaction,
+	14:  call_rt_sigprocmask,
+	15:  call_rt_sigreturn,
+	24:  call_sched_yield,
 	25:  call_mremap,
 	26:  call_msync,
 	27:  call_mincore,
 	28:  call_madvise,
+	34:  call_pause,
+	35:  call_nanosleep,
+	36:  call_getitimer,
+	37:  call_alarm,
+	38:  call_setitimer,
+	39:  call_getpid,
+	56:  call_clone,
+	57:  call_fork,
+	58:  call_vfork,
+	59:  call_execve,
+	60:  call_exit,
+	61:  call_wait4,
+	62:  call_kill,
+	63:  call_uname,
+	96:  call_gettimeofday,
+	97:  call_getrlimit,
+	98:  call_getrusage,
+	99:  call_sysinfo,
+	100: call_times,
+	101: call_ptrace,
+	102: call_getuid,
+	103: call_syslog,
+	104: call_getgid,
+	105: call_setuid,
+	106: call_setgid,
+	107: call_geteuid,
+	108: call_getegid,
+	109: call_setpgid,
+	110: call_getppid,
+	111: call_getpgrp,
+	112: call_setsid,
+	113: call_setreuid,
+	114: call_setregid,
+	115: call_getgroups,
+	116: call_setgroups,
+	117: call_setresuid,
+	118: call_getresuid,
+	119: call_setresgid,
+	120: call_getresgid,
+	121: call_getpgid,
+	122: call_setfsuid,
+	123: call_setfsgid,
+	124: call_getsid,
+	125: call_capget,
+	126: call_capset,
+	127: call_rt_sigpending,
+	128: call_rt_sigtimedwait,
+	129: call_rt_sigqueueinfo,
+	130: call_rt_sigsuspend,
+	131: call_sigaltstack,
+	135: call_personality,
+	140: call_getpriority,
+	141: call_setpriority,
+	142: call_sched_setparam,
+	143: call_sched_getparam,
+	144: call_sched_setscheduler,
+	145: call_sched_getscheduler,
+	146: call_sched_get_priority_max,
+	147: call_sched_get_priority_min,
+	148: call_sched_rr_get_interval,
 	149: call_mlock,
 	150: call_munlock,
 	151: call_mlockall,
 	152: call_munlockall,
+	153: call_vhangup,
+	154: call_modify_ldt,
+	157: call_prctl,
+	158: call_arch_prctl,
+	159: call_adjtimex,
+	160: call_setrlimit,
+	163: call_acct,
+	164: call_settimeofday,
+	169: call_reboot,
+	170: call_sethostname,
+	171: call_setdomainname,
+	172: call_iopl,
+	173: call_ioperm,
+	186: call_gettid,
+	200: call_tkill,
+	201: call_time,
+	202: call_futex,
+	203: call_sched_setaffinity,
+	204: call_sched_getaffinity,
+	205: call_set_thread_area,
+	211: call_get_thread_area,
 	216: call_remap_file_pages,
+	218: call_set_tid_address,
+	219: call_restart_syscall,
+	222: call_timer_create,
+	223: call_timer_settime,
+	224: call_timer_gettime,
+	225: call_timer_getoverrun,
+	226: call_timer_delete,
+	227: call_clock_settime,
+	228: call_clock_gettime,
+	229: call_clock_getres,
+	230: call_clock_nanosleep,
+	231: call_exit_group,
+	234: call_tgkill,
+	247: call_waitid,
+	251: call_ioprio_set,
+	252: call_ioprio_get,
+	272: call_unshare,
+	273: call_set_robust_list,
+	274: call_get_robust_list,
+	297: call_rt_tgsigqueueinfo,
+	302: call_prlimit64,
+	305: call_clock_adjtime,
+	308: call_setns,
+	309: call_getcpu,
+	310: call_process_vm_readv,
+	311: call_process_vm_writev,
+	312: call_kcmp,
+	314: call_sched_setattr,
+	315: call_sched_getattr,
+	317: call_seccomp,
+	318: call_getrandom,
+	322: call_execveat,
 	324: call_membarrier,
 	325: call_mlock2,
 	329: call_pkey_mprotect,
 	330: call_pkey_alloc,
 	331: call_pkey_free,
+	334: call_rseq,
+	424: call_pidfd_send_signal,
+	434: call_pidfd_open,
+	435: call_clone3,
+	438: call_pidfd_getfd,
+	449: call_futex_waitv,
 }
 
 // descriptions are the calls as package trace shows them: arguments, result, classes.
@@ -410,6 +533,22 @@ func call_brk(t Thread) (uintptr, error) {
 	return t.brk(mm.Addr(t.RDI))
 }
 
+func call_rt_sigaction(t Thread) (uintptr, error) {
+	return 0, t.rt_sigaction(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
+}
+
+func call_rt_sigprocmask(t Thread) (uintptr, error) {
+	return 0, t.rt_sigprocmask(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
+}
+
+func call_rt_sigreturn(t Thread) (uintptr, error) {
+	return t.rt_sigreturn()
+}
+
+func call_sched_yield(t Thread) (uintptr, error) {
+	return 0, t.sched_yield()
+}
+
 func call_mremap(t Thread) (uintptr, error) {
 	return t.mremap(mm.Addr(t.RDI), uint64(t.RSI), uint64(t.RDX), int32(t.R10), mm.Addr(t.R8))
 }
@@ -424,6 +563,273 @@ func call_mincore(t Thread) (uintptr, error) {
 
 func call_madvise(t Thread) (uintptr, error) {
 	return 0, t.madvise(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
+}
+
+func call_pause(t Thread) (uintptr, error) {
+	return 0, t.pause()
+}
+
+func call_nanosleep(t Thread) (uintptr, error) {
+	return 0, t.nanosleep(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_getitimer(t Thread) (uintptr, error) {
+	return 0, t.getitimer(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_alarm(t Thread) (uintptr, error) {
+	r, err := t.alarm(uint32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_setitimer(t Thread) (uintptr, error) {
+	return 0, t.setitimer(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_getpid(t Thread) (uintptr, error) {
+	r, err := t.getpid()
+	return uintptr(r), err
+}
+
+func call_clone(t Thread) (uintptr, error) {
+	r, err := t.clone(uint64(t.RDI), uint64(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10), uint64(t.R8))
+	return uintptr(r), err
+}
+
+func call_fork(t Thread) (uintptr, error) {
+	r, err := t.fork()
+	return uintptr(r), err
+}
+
+func call_vfork(t Thread) (uintptr, error) {
+	r, err := t.vfork()
+	return uintptr(r), err
+}
+
+func call_execve(t Thread) (uintptr, error) {
+	return 0, t.execve(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_exit(t Thread) (uintptr, error) {
+	t.exit(int32(t.RDI))
+	return 0, nil
+}
+
+func call_wait4(t Thread) (uintptr, error) {
+	r, err := t.wait4(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), mm.Addr(t.R10))
+	return uintptr(r), err
+}
+
+func call_kill(t Thread) (uintptr, error) {
+	return 0, t.kill(int32(t.RDI), int32(t.RSI))
+}
+
+func call_uname(t Thread) (uintptr, error) {
+	return 0, t.uname(mm.Addr(t.RDI))
+}
+
+func call_gettimeofday(t Thread) (uintptr, error) {
+	return 0, t.gettimeofday(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_getrlimit(t Thread) (uintptr, error) {
+	return 0, t.getrlimit(uint32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_getrusage(t Thread) (uintptr, error) {
+	return 0, t.getrusage(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_sysinfo(t Thread) (uintptr, error) {
+	return 0, t.sysinfo(mm.Addr(t.RDI))
+}
+
+func call_times(t Thread) (uintptr, error) {
+	r, err := t.times(mm.Addr(t.RDI))
+	return uintptr(r), err
+}
+
+func call_ptrace(t Thread) (uintptr, error) {
+	return 0, t.ptrace(int32(t.RDI), int32(t.RSI), uint64(t.RDX), uint64(t.R10))
+}
+
+func call_getuid(t Thread) (uintptr, error) {
+	r, err := t.getuid()
+	return uintptr(r), err
+}
+
+func call_syslog(t Thread) (uintptr, error) {
+	r, err := t.syslog(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_getgid(t Thread) (uintptr, error) {
+	r, err := t.getgid()
+	return uintptr(r), err
+}
+
+func call_setuid(t Thread) (uintptr, error) {
+	return 0, t.setuid(uint32(t.RDI))
+}
+
+func call_setgid(t Thread) (uintptr, error) {
+	return 0, t.setgid(uint32(t.RDI))
+}
+
+func call_geteuid(t Thread) (uintptr, error) {
+	r, err := t.geteuid()
+	return uintptr(r), err
+}
+
+func call_getegid(t Thread) (uintptr, error) {
+	r, err := t.getegid()
+	return uintptr(r), err
+}
+
+func call_setpgid(t Thread) (uintptr, error) {
+	return 0, t.setpgid(int32(t.RDI), int32(t.RSI))
+}
+
+func call_getppid(t Thread) (uintptr, error) {
+	r, err := t.getppid()
+	return uintptr(r), err
+}
+
+func call_getpgrp(t Thread) (uintptr, error) {
+	r, err := t.getpgrp()
+	return uintptr(r), err
+}
+
+func call_setsid(t Thread) (uintptr, error) {
+	r, err := t.setsid()
+	return uintptr(r), err
+}
+
+func call_setreuid(t Thread) (uintptr, error) {
+	return 0, t.setreuid(uint32(t.RDI), uint32(t.RSI))
+}
+
+func call_setregid(t Thread) (uintptr, error) {
+	return 0, t.setregid(uint32(t.RDI), uint32(t.RSI))
+}
+
+func call_getgroups(t Thread) (uintptr, error) {
+	r, err := t.getgroups(int32(t.RDI), mm.Addr(t.RSI))
+	return uintptr(r), err
+}
+
+func call_setgroups(t Thread) (uintptr, error) {
+	return 0, t.setgroups(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_setresuid(t Thread) (uintptr, error) {
+	return 0, t.setresuid(uint32(t.RDI), uint32(t.RSI), uint32(t.RDX))
+}
+
+func call_getresuid(t Thread) (uintptr, error) {
+	return 0, t.getresuid(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_setresgid(t Thread) (uintptr, error) {
+	return 0, t.setresgid(uint32(t.RDI), uint32(t.RSI), uint32(t.RDX))
+}
+
+func call_getresgid(t Thread) (uintptr, error) {
+	return 0, t.getresgid(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_getpgid(t Thread) (uintptr, error) {
+	r, err := t.getpgid(int32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_setfsuid(t Thread) (uintptr, error) {
+	r, err := t.setfsuid(uint32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_setfsgid(t Thread) (uintptr, error) {
+	r, err := t.setfsgid(uint32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_getsid(t Thread) (uintptr, error) {
+	r, err := t.getsid(int32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_capget(t Thread) (uintptr, error) {
+	return 0, t.capget(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_capset(t Thread) (uintptr, error) {
+	return 0, t.capset(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_rt_sigpending(t Thread) (uintptr, error) {
+	return 0, t.rt_sigpending(mm.Addr(t.RDI), uint64(t.RSI))
+}
+
+func call_rt_sigtimedwait(t Thread) (uintptr, error) {
+	r, err := t.rt_sigtimedwait(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
+	return uintptr(r), err
+}
+
+func call_rt_sigqueueinfo(t Thread) (uintptr, error) {
+	return 0, t.rt_sigqueueinfo(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_rt_sigsuspend(t Thread) (uintptr, error) {
+	return 0, t.rt_sigsuspend(mm.Addr(t.RDI), uint64(t.RSI))
+}
+
+func call_sigaltstack(t Thread) (uintptr, error) {
+	return 0, t.sigaltstack(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_personality(t Thread) (uintptr, error) {
+	r, err := t.personality(uint32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_getpriority(t Thread) (uintptr, error) {
+	r, err := t.getpriority(int32(t.RDI), int32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_setpriority(t Thread) (uintptr, error) {
+	return 0, t.setpriority(int32(t.RDI), int32(t.RSI), int32(t.RDX))
+}
+
+func call_sched_setparam(t Thread) (uintptr, error) {
+	return 0, t.sched_setparam(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_sched_getparam(t Thread) (uintptr, error) {
+	return 0, t.sched_getparam(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_sched_setscheduler(t Thread) (uintptr, error) {
+	return 0, t.sched_setscheduler(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_sched_getscheduler(t Thread) (uintptr, error) {
+	r, err := t.sched_getscheduler(int32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_sched_get_priority_max(t Thread) (uintptr, error) {
+	r, err := t.sched_get_priority_max(int32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_sched_get_priority_min(t Thread) (uintptr, error) {
+	r, err := t.sched_get_priority_min(int32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_sched_rr_get_interval(t Thread) (uintptr, error) {
+	return 0, t.sched_rr_get_interval(int32(t.RDI), mm.Addr(t.RSI))
 }
 
 func call_mlock(t Thread) (uintptr, error) {
@@ -442,8 +848,236 @@ func call_munlockall(t Thread) (uintptr, error) {
 	return 0, t.munlockall()
 }
 
+func call_vhangup(t Thread) (uintptr, error) {
+	return 0, t.vhangup()
+}
+
+func call_modify_ldt(t Thread) (uintptr, error) {
+	return 0, t.modify_ldt(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+}
+
+func call_prctl(t Thread) (uintptr, error) {
+	r, err := t.prctl(int32(t.RDI), uint64(t.RSI), uint64(t.RDX), uint64(t.R10), uint64(t.R8))
+	return uintptr(r), err
+}
+
+func call_arch_prctl(t Thread) (uintptr, error) {
+	r, err := t.arch_prctl(int32(t.RDI), uint64(t.RSI))
+	return uintptr(r), err
+}
+
+func call_adjtimex(t Thread) (uintptr, error) {
+	r, err := t.adjtimex(mm.Addr(t.RDI))
+	return uintptr(r), err
+}
+
+func call_setrlimit(t Thread) (uintptr, error) {
+	return 0, t.setrlimit(uint32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_acct(t Thread) (uintptr, error) {
+	return 0, t.acct(mm.Addr(t.RDI))
+}
+
+func call_settimeofday(t Thread) (uintptr, error) {
+	return 0, t.settimeofday(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_reboot(t Thread) (uintptr, error) {
+	return 0, t.reboot(uint32(t.RDI), uint32(t.RSI), uint32(t.RDX), mm.Addr(t.R10))
+}
+
+func call_sethostname(t Thread) (uintptr, error) {
+	return 0, t.sethostname(mm.Addr(t.RDI), int32(t.RSI))
+}
+
+func call_setdomainname(t Thread) (uintptr, error) {
+	return 0, t.setdomainname(mm.Addr(t.RDI), int32(t.RSI))
+}
+
+func call_iopl(t Thread) (uintptr, error) {
+	return 0, t.iopl(uint32(t.RDI))
+}
+
+func call_ioperm(t Thread) (uintptr, error) {
+	return 0, t.ioperm(uint64(t.RDI), uint64(t.RSI), int32(t.RDX))
+}
+
+func call_gettid(t Thread) (uintptr, error) {
+	r, err := t.gettid()
+	return uintptr(r), err
+}
+
+func call_tkill(t Thread) (uintptr, error) {
+	return 0, t.tkill(int32(t.RDI), int32(t.RSI))
+}
+
+func call_time(t Thread) (uintptr, error) {
+	r, err := t.time(mm.Addr(t.RDI))
+	return uintptr(r), err
+}
+
+func call_futex(t Thread) (uintptr, error) {
+	r, err := t.futex(mm.Addr(t.RDI), int32(t.RSI), uint32(t.RDX), uint64(t.R10), mm.Addr(t.R8), uint32(t.R9))
+	return uintptr(r), err
+}
+
+func call_sched_setaffinity(t Thread) (uintptr, error) {
+	return 0, t.sched_setaffinity(int32(t.RDI), uint64(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_sched_getaffinity(t Thread) (uintptr, error) {
+	r, err := t.sched_getaffinity(int32(t.RDI), uint64(t.RSI), mm.Addr(t.RDX))
+	return uintptr(r), err
+}
+
+func call_set_thread_area(t Thread) (uintptr, error) {
+	return 0, t.set_thread_area(mm.Addr(t.RDI))
+}
+
+func call_get_thread_area(t Thread) (uintptr, error) {
+	return 0, t.get_thread_area(mm.Addr(t.RDI))
+}
+
 func call_remap_file_pages(t Thread) (uintptr, error) {
 	return 0, t.remap_file_pages(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), uint64(t.R10), int32(t.R8))
+}
+
+func call_set_tid_address(t Thread) (uintptr, error) {
+	r, err := t.set_tid_address(mm.Addr(t.RDI))
+	return uintptr(r), err
+}
+
+func call_restart_syscall(t Thread) (uintptr, error) {
+	return t.restart_syscall()
+}
+
+func call_timer_create(t Thread) (uintptr, error) {
+	return 0, t.timer_create(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_timer_settime(t Thread) (uintptr, error) {
+	return 0, t.timer_settime(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10))
+}
+
+func call_timer_gettime(t Thread) (uintptr, error) {
+	return 0, t.timer_gettime(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_timer_getoverrun(t Thread) (uintptr, error) {
+	r, err := t.timer_getoverrun(int32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_timer_delete(t Thread) (uintptr, error) {
+	return 0, t.timer_delete(int32(t.RDI))
+}
+
+func call_clock_settime(t Thread) (uintptr, error) {
+	return 0, t.clock_settime(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_clock_gettime(t Thread) (uintptr, error) {
+	return 0, t.clock_gettime(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_clock_getres(t Thread) (uintptr, error) {
+	return 0, t.clock_getres(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_clock_nanosleep(t Thread) (uintptr, error) {
+	return 0, t.clock_nanosleep(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10))
+}
+
+func call_exit_group(t Thread) (uintptr, error) {
+	t.exit_group(int32(t.RDI))
+	return 0, nil
+}
+
+func call_tgkill(t Thread) (uintptr, error) {
+	return 0, t.tgkill(int32(t.RDI), int32(t.RSI), int32(t.RDX))
+}
+
+func call_waitid(t Thread) (uintptr, error) {
+	return 0, t.waitid(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), uint32(t.R10), mm.Addr(t.R8))
+}
+
+func call_ioprio_set(t Thread) (uintptr, error) {
+	return 0, t.ioprio_set(int32(t.RDI), int32(t.RSI), int32(t.RDX))
+}
+
+func call_ioprio_get(t Thread) (uintptr, error) {
+	r, err := t.ioprio_get(int32(t.RDI), int32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_unshare(t Thread) (uintptr, error) {
+	return 0, t.unshare(uint64(t.RDI))
+}
+
+func call_set_robust_list(t Thread) (uintptr, error) {
+	return 0, t.set_robust_list(mm.Addr(t.RDI), uint64(t.RSI))
+}
+
+func call_get_robust_list(t Thread) (uintptr, error) {
+	return 0, t.get_robust_list(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_rt_tgsigqueueinfo(t Thread) (uintptr, error) {
+	return 0, t.rt_tgsigqueueinfo(int32(t.RDI), int32(t.RSI), int32(t.RDX), mm.Addr(t.R10))
+}
+
+func call_prlimit64(t Thread) (uintptr, error) {
+	return 0, t.prlimit64(int32(t.RDI), uint32(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10))
+}
+
+func call_clock_adjtime(t Thread) (uintptr, error) {
+	r, err := t.clock_adjtime(int32(t.RDI), mm.Addr(t.RSI))
+	return uintptr(r), err
+}
+
+func call_setns(t Thread) (uintptr, error) {
+	return 0, t.setns(int32(t.RDI), int32(t.RSI))
+}
+
+func call_getcpu(t Thread) (uintptr, error) {
+	return 0, t.getcpu(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_process_vm_readv(t Thread) (uintptr, error) {
+	r, err := t.process_vm_readv(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), mm.Addr(t.R10), uint64(t.R8), uint64(t.R9))
+	return uintptr(r), err
+}
+
+func call_process_vm_writev(t Thread) (uintptr, error) {
+	r, err := t.process_vm_writev(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), mm.Addr(t.R10), uint64(t.R8), uint64(t.R9))
+	return uintptr(r), err
+}
+
+func call_kcmp(t Thread) (uintptr, error) {
+	r, err := t.kcmp(int32(t.RDI), int32(t.RSI), int32(t.RDX), uint64(t.R10), uint64(t.R8))
+	return uintptr(r), err
+}
+
+func call_sched_setattr(t Thread) (uintptr, error) {
+	return 0, t.sched_setattr(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+}
+
+func call_sched_getattr(t Thread) (uintptr, error) {
+	return 0, t.sched_getattr(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), uint32(t.R10))
+}
+
+func call_seccomp(t Thread) (uintptr, error) {
+	return 0, t.seccomp(uint32(t.RDI), uint32(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_getrandom(t Thread) (uintptr, error) {
+	r, err := t.getrandom(mm.Addr(t.RDI), uint64(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_execveat(t Thread) (uintptr, error) {
+	return 0, t.execveat(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10), int32(t.R8))
 }
 
 func call_membarrier(t Thread) (uintptr, error) {
@@ -466,4 +1100,32 @@ func call_pkey_alloc(t Thread) (uintptr, error) {
 
 func call_pkey_free(t Thread) (uintptr, error) {
 	return 0, t.pkey_free(int32(t.RDI))
+}
+
+func call_rseq(t Thread) (uintptr, error) {
+	return 0, t.rseq(mm.Addr(t.RDI), uint32(t.RSI), uint32(t.RDX), uint32(t.R10))
+}
+
+func call_pidfd_send_signal(t Thread) (uintptr, error) {
+	return 0, t.pidfd_send_signal(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), uint32(t.R10))
+}
+
+func call_pidfd_open(t Thread) (uintptr, error) {
+	r, err := t.pidfd_open(int32(t.RDI), uint32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_clone3(t Thread) (uintptr, error) {
+	r, err := t.clone3(mm.Addr(t.RDI), uint64(t.RSI))
+	return uintptr(r), err
+}
+
+func call_pidfd_getfd(t Thread) (uintptr, error) {
+	r, err := t.pidfd_getfd(int32(t.RDI), int32(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_futex_waitv(t Thread) (uintptr, error) {
+	r, err := t.futex_waitv(mm.Addr(t.RDI), uint32(t.RSI), uint32(t.RDX), mm.Addr(t.R10), int32(t.R8))
+	return uintptr(r), err
 }

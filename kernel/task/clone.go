@@ -227,7 +227,6 @@ func (t *Thread) cloneProcess(c *Thread, a *CloneArgs) error {
 			return err
 		}
 		n.mem = as
-		c.robustList = 0
 	}
 	c.mem = n.mem
 	t.shareFiles(c, a.Flags)

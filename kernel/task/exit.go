@@ -320,8 +320,7 @@ func (p *Process) reap() {
 // exitRobust walks the list of robust futexes that the thread holds
 // (get_robust_list(2)): each is marked and one waiter woken.
 func (t *Thread) exitRobust() {
-	head := t.robustList
-	t.robustList = 0
+	head := mm.Addr(t.robustList.Swap(0))
 	if head == 0 {
 		return
 	}

@@ -78,6 +78,7 @@ type Process struct {
 	crash      *Crash // of the fatal signal, if its cause is known
 
 	subreaper   atomic.Bool // PR_SET_CHILD_SUBREAPER
+	thpDisabled atomic.Bool // PR_SET_THP_DISABLE
 	dumpable    atomic.Int32
 	personality atomic.Uint32
 	oomScoreAdj atomic.Int32
@@ -136,8 +137,8 @@ type Thread struct {
 	index    int  // in Process.threads, guarded by Process.mu
 	unlisted bool // no longer in it
 
-	clearTID   mm.Addr // CLONE_CHILD_CLEARTID, set_tid_address
-	robustList mm.Addr
+	clearTID   mm.Addr       // CLONE_CHILD_CLEARTID, set_tid_address
+	robustList atomic.Uint64 // set_robust_list; others read it
 	pi         piState
 	waiter     futexWaiter // of the one futex the thread waits for
 	futexWoken atomic.Bool // set by who wakes waiter
