@@ -18,10 +18,6 @@ import (
 )
 
 func main() {
-	if os.Getenv(wrapVariable) != "" {
-		fmt.Fprintln(os.Stderr, "bench: start qemu:", becomeQEMU(os.Args[1:]))
-		os.Exit(125)
-	}
 	var o options
 	flag.StringVar(&o.husk, "husk", "bin/husk", "the husk command")
 	flag.StringVar(&o.build, "build", "build/bench", "where programs are built")
@@ -97,12 +93,7 @@ func build(ctx context.Context, dir string) (programs, error) {
 func measureHusk(ctx context.Context, husk, program string) (results, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, husk, "run", "--accel", "tcg", "-m", "256M", program)
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd.Env = append(os.Environ(), "HUSK_QEMU="+self, wrapVariable+"=1")
+	cmd := exec.CommandContext(ctx, husk, "run", "--accel", "tcg", "--icount", "-m", "256M", program)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
