@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	husk := os.Getenv("HUSK_BIN")
+	husk := os.Getenv("HUSK")
 	if husk == "" {
 		husk, _ = filepath.Abs("../../bin/husk")
 	}

@@ -1,0 +1,87 @@
+// Package torture tries to break the kernel: random system calls from many
+// processes, and many boots in a row. $HUSK_NIGHTLY set makes it take the
+// full time.
+package torture
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// husk returns the command under test, or skips.
+func husk(t *testing.T) string {
+	t.Helper()
+	bin := os.Getenv("HUSK")
+	if bin == "" {
+		bin, _ = filepath.Abs("../../bin/husk")
+	}
+	for _, need := range []string{bin, "qemu-system-x86_64", "gcc"} {
+		if _, err := exec.LookPath(need); err != nil {
+			t.Skipf("%v (run 'make' and install qemu-system-x86 and gcc)", err)
+		}
+	}
+	return bin
+}
+
+func nightly() bool { return os.Getenv("HUSK_NIGHTLY") != "" }
+
+// compile builds a static program from a C file of this directory.
+func compile(t *testing.T, source string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(source), ".c"))
+	if text, err := exec.Command("gcc", "-O2", "-w", "-static", "-pthread", "-o", out, source).CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v: %s", err, text)
+	}
+	return out
+}
+
+// TestRandomSystemCallsDoNotHarmTheKernel runs the machine until the program
+// says that it is still alive; a panic or a hang of the kernel ends it
+// otherwise.
+func TestRandomSystemCallsDoNotHarmTheKernel(t *testing.T) {
+	bin := husk(t)
+	program := compile(t, "randcall.c")
+	seconds := 10
+	if nightly() {
+		seconds = 60
+	}
+	for _, cpus := range []int{1, 2, 4} {
+		t.Run("cpus="+strconv.Itoa(cpus), func(t *testing.T) {
+			seed := strconv.FormatInt(time.Now().UnixNano(), 10)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds)*time.Second+2*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, bin, "run", "--cpus", strconv.Itoa(cpus), "-m", "256M", program, strconv.Itoa(seconds), seed)
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			if err != nil || !strings.HasPrefix(string(out), "alive after") {
+				t.Fatalf("seed %s: %v; stdout %q, stderr %q", seed, err, out, stderr.String())
+			}
+			t.Logf("seed %s: %s%s", seed, out, stderr.String())
+		})
+	}
+}
+
+func TestManyBootsInARow(t *testing.T) {
+	bin := husk(t)
+	program := compile(t, "../../bench/programs/hello.c")
+	boots := 20
+	if nightly() {
+		boots = 200
+	}
+	for i := range boots {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		out, err := exec.CommandContext(ctx, bin, "run", "--cpus", strconv.Itoa(1+i%4), program).Output()
+		cancel()
+		if err != nil || string(out) != "hello\n" {
+			t.Fatalf("boot %d of %d: %v, %q", i+1, boots, err, out)
+		}
+	}
+	t.Logf("%d boots", boots)
+}
