@@ -46,7 +46,7 @@ func compile(t *testing.T, source string) string {
 // otherwise.
 func TestRandomSystemCallsDoNotHarmTheKernel(t *testing.T) {
 	bin := husk(t)
-	program := compile(t, "randcall.c")
+	program := compile(t, "src/randcall.c")
 	seconds := 10
 	if nightly() {
 		seconds = 60
