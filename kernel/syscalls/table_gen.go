@@ -8,6 +8,14 @@ const tableSize = 451
 
 // table is the handler of each call; nil answers ENOSYS.
 var table = [tableSize]handler{
+	0:   call_read,
+	1:   call_write,
+	2:   call_open,
+	3:   call_close,
+	4:   call_stat,
+	5:   call_fstat,
+	6:   call_lstat,
+	8:   call_lseek,
 	9:   call_mmap,
 	10:  call_mprotect,
 	11:  call_munmap,
@@ -15,17 +23,26 @@ var table = [tableSize]handler{
 	13:  call_rt_sigaction,
 	14:  call_rt_sigprocmask,
 	15:  call_rt_sigreturn,
+	16:  call_ioctl,
+	17:  call_pread64,
+	18:  call_pwrite64,
+	19:  call_readv,
+	20:  call_writev,
+	21:  call_access,
 	24:  call_sched_yield,
 	25:  call_mremap,
 	26:  call_msync,
 	27:  call_mincore,
 	28:  call_madvise,
+	32:  call_dup,
+	33:  call_dup2,
 	34:  call_pause,
 	35:  call_nanosleep,
 	36:  call_getitimer,
 	37:  call_alarm,
 	38:  call_setitimer,
 	39:  call_getpid,
+	40:  call_sendfile,
 	56:  call_clone,
 	57:  call_fork,
 	58:  call_vfork,
@@ -34,6 +51,30 @@ var table = [tableSize]handler{
 	61:  call_wait4,
 	62:  call_kill,
 	63:  call_uname,
+	72:  call_fcntl,
+	73:  call_flock,
+	74:  call_fsync,
+	75:  call_fdatasync,
+	76:  call_truncate,
+	77:  call_ftruncate,
+	78:  call_getdents,
+	79:  call_getcwd,
+	80:  call_chdir,
+	81:  call_fchdir,
+	82:  call_rename,
+	83:  call_mkdir,
+	84:  call_rmdir,
+	85:  call_creat,
+	86:  call_link,
+	87:  call_unlink,
+	88:  call_symlink,
+	89:  call_readlink,
+	90:  call_chmod,
+	91:  call_fchmod,
+	92:  call_chown,
+	93:  call_fchown,
+	94:  call_lchown,
+	95:  call_umask,
 	96:  call_gettimeofday,
 	97:  call_getrlimit,
 	98:  call_getrusage,
@@ -70,7 +111,12 @@ var table = [tableSize]handler{
 	129: call_rt_sigqueueinfo,
 	130: call_rt_sigsuspend,
 	131: call_sigaltstack,
+	132: call_utime,
+	133: call_mknod,
 	135: call_personality,
+	136: call_ustat,
+	137: call_statfs,
+	138: call_fstatfs,
 	140: call_getpriority,
 	141: call_setpriority,
 	142: call_sched_setparam,
@@ -86,18 +132,36 @@ var table = [tableSize]handler{
 	152: call_munlockall,
 	153: call_vhangup,
 	154: call_modify_ldt,
+	155: call_pivot_root,
 	157: call_prctl,
 	158: call_arch_prctl,
 	159: call_adjtimex,
 	160: call_setrlimit,
+	161: call_chroot,
+	162: call_sync,
 	163: call_acct,
 	164: call_settimeofday,
+	165: call_mount,
+	166: call_umount2,
 	169: call_reboot,
 	170: call_sethostname,
 	171: call_setdomainname,
 	172: call_iopl,
 	173: call_ioperm,
 	186: call_gettid,
+	187: call_readahead,
+	188: call_setxattr,
+	189: call_lsetxattr,
+	190: call_fsetxattr,
+	191: call_getxattr,
+	192: call_lgetxattr,
+	193: call_fgetxattr,
+	194: call_listxattr,
+	195: call_llistxattr,
+	196: call_flistxattr,
+	197: call_removexattr,
+	198: call_lremovexattr,
+	199: call_fremovexattr,
 	200: call_tkill,
 	201: call_time,
 	202: call_futex,
@@ -106,8 +170,10 @@ var table = [tableSize]handler{
 	205: call_set_thread_area,
 	211: call_get_thread_area,
 	216: call_remap_file_pages,
+	217: call_getdents64,
 	218: call_set_tid_address,
 	219: call_restart_syscall,
+	221: call_fadvise64,
 	222: call_timer_create,
 	223: call_timer_settime,
 	224: call_timer_gettime,
@@ -119,15 +185,44 @@ var table = [tableSize]handler{
 	230: call_clock_nanosleep,
 	231: call_exit_group,
 	234: call_tgkill,
+	235: call_utimes,
 	247: call_waitid,
 	251: call_ioprio_set,
 	252: call_ioprio_get,
+	253: call_inotify_init,
+	254: call_inotify_add_watch,
+	255: call_inotify_rm_watch,
+	257: call_openat,
+	258: call_mkdirat,
+	259: call_mknodat,
+	260: call_fchownat,
+	261: call_futimesat,
+	262: call_newfstatat,
+	263: call_unlinkat,
+	264: call_renameat,
+	265: call_linkat,
+	266: call_symlinkat,
+	267: call_readlinkat,
+	268: call_fchmodat,
+	269: call_faccessat,
 	272: call_unshare,
 	273: call_set_robust_list,
 	274: call_get_robust_list,
+	277: call_sync_file_range,
+	280: call_utimensat,
+	285: call_fallocate,
+	292: call_dup3,
+	294: call_inotify_init1,
+	295: call_preadv,
+	296: call_pwritev,
 	297: call_rt_tgsigqueueinfo,
+	300: call_fanotify_init,
+	301: call_fanotify_mark,
 	302: call_prlimit64,
+	303: call_name_to_handle_at,
+	304: call_open_by_handle_at,
 	305: call_clock_adjtime,
+	306: call_syncfs,
 	308: call_setns,
 	309: call_getcpu,
 	310: call_process_vm_readv,
@@ -135,19 +230,27 @@ var table = [tableSize]handler{
 	312: call_kcmp,
 	314: call_sched_setattr,
 	315: call_sched_getattr,
+	316: call_renameat2,
 	317: call_seccomp,
 	318: call_getrandom,
 	322: call_execveat,
 	324: call_membarrier,
 	325: call_mlock2,
+	326: call_copy_file_range,
+	327: call_preadv2,
+	328: call_pwritev2,
 	329: call_pkey_mprotect,
 	330: call_pkey_alloc,
 	331: call_pkey_free,
+	332: call_statx,
 	334: call_rseq,
 	424: call_pidfd_send_signal,
 	434: call_pidfd_open,
 	435: call_clone3,
+	436: call_close_range,
+	437: call_openat2,
 	438: call_pidfd_getfd,
+	439: call_faccessat2,
 	449: call_futex_waitv,
 }
 
@@ -517,6 +620,42 @@ var descriptions = [tableSize]description{
 	450: {"set_mempolicy_home_node", "start ptr, len size, home_node ulong, flags hex", "int", "memory"},
 }
 
+func call_read(t Thread) (uintptr, error) {
+	r, err := t.read(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+	return uintptr(r), err
+}
+
+func call_write(t Thread) (uintptr, error) {
+	r, err := t.write(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+	return uintptr(r), err
+}
+
+func call_open(t Thread) (uintptr, error) {
+	r, err := t.open(mm.Addr(t.RDI), uint32(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_close(t Thread) (uintptr, error) {
+	return 0, t.close(int32(t.RDI))
+}
+
+func call_stat(t Thread) (uintptr, error) {
+	return 0, t.stat(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_fstat(t Thread) (uintptr, error) {
+	return 0, t.fstat(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_lstat(t Thread) (uintptr, error) {
+	return 0, t.lstat(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_lseek(t Thread) (uintptr, error) {
+	r, err := t.lseek(int32(t.RDI), int64(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
 func call_mmap(t Thread) (uintptr, error) {
 	return t.mmap(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), int32(t.R10), int32(t.R8), uint64(t.R9))
 }
@@ -545,6 +684,34 @@ func call_rt_sigreturn(t Thread) (uintptr, error) {
 	return t.rt_sigreturn()
 }
 
+func call_ioctl(t Thread) (uintptr, error) {
+	return t.ioctl(int32(t.RDI), uint32(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_pread64(t Thread) (uintptr, error) {
+	r, err := t.pread64(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), int64(t.R10))
+	return uintptr(r), err
+}
+
+func call_pwrite64(t Thread) (uintptr, error) {
+	r, err := t.pwrite64(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), int64(t.R10))
+	return uintptr(r), err
+}
+
+func call_readv(t Thread) (uintptr, error) {
+	r, err := t.readv(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_writev(t Thread) (uintptr, error) {
+	r, err := t.writev(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_access(t Thread) (uintptr, error) {
+	return 0, t.access(mm.Addr(t.RDI), uint32(t.RSI))
+}
+
 func call_sched_yield(t Thread) (uintptr, error) {
 	return 0, t.sched_yield()
 }
@@ -563,6 +730,16 @@ func call_mincore(t Thread) (uintptr, error) {
 
 func call_madvise(t Thread) (uintptr, error) {
 	return 0, t.madvise(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
+}
+
+func call_dup(t Thread) (uintptr, error) {
+	r, err := t.dup(int32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_dup2(t Thread) (uintptr, error) {
+	r, err := t.dup2(int32(t.RDI), int32(t.RSI))
+	return uintptr(r), err
 }
 
 func call_pause(t Thread) (uintptr, error) {
@@ -588,6 +765,11 @@ func call_setitimer(t Thread) (uintptr, error) {
 
 func call_getpid(t Thread) (uintptr, error) {
 	r, err := t.getpid()
+	return uintptr(r), err
+}
+
+func call_sendfile(t Thread) (uintptr, error) {
+	r, err := t.sendfile(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
 	return uintptr(r), err
 }
 
@@ -626,6 +808,108 @@ func call_kill(t Thread) (uintptr, error) {
 
 func call_uname(t Thread) (uintptr, error) {
 	return 0, t.uname(mm.Addr(t.RDI))
+}
+
+func call_fcntl(t Thread) (uintptr, error) {
+	r, err := t.fcntl(int32(t.RDI), uint32(t.RSI), uint64(t.RDX))
+	return uintptr(r), err
+}
+
+func call_flock(t Thread) (uintptr, error) {
+	return 0, t.flock(int32(t.RDI), uint32(t.RSI))
+}
+
+func call_fsync(t Thread) (uintptr, error) {
+	return 0, t.fsync(int32(t.RDI))
+}
+
+func call_fdatasync(t Thread) (uintptr, error) {
+	return 0, t.fdatasync(int32(t.RDI))
+}
+
+func call_truncate(t Thread) (uintptr, error) {
+	return 0, t.truncate(mm.Addr(t.RDI), int64(t.RSI))
+}
+
+func call_ftruncate(t Thread) (uintptr, error) {
+	return 0, t.ftruncate(int32(t.RDI), int64(t.RSI))
+}
+
+func call_getdents(t Thread) (uintptr, error) {
+	r, err := t.getdents(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_getcwd(t Thread) (uintptr, error) {
+	r, err := t.getcwd(mm.Addr(t.RDI), uint64(t.RSI))
+	return uintptr(r), err
+}
+
+func call_chdir(t Thread) (uintptr, error) {
+	return 0, t.chdir(mm.Addr(t.RDI))
+}
+
+func call_fchdir(t Thread) (uintptr, error) {
+	return 0, t.fchdir(int32(t.RDI))
+}
+
+func call_rename(t Thread) (uintptr, error) {
+	return 0, t.rename(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_mkdir(t Thread) (uintptr, error) {
+	return 0, t.mkdir(mm.Addr(t.RDI), uint32(t.RSI))
+}
+
+func call_rmdir(t Thread) (uintptr, error) {
+	return 0, t.rmdir(mm.Addr(t.RDI))
+}
+
+func call_creat(t Thread) (uintptr, error) {
+	r, err := t.creat(mm.Addr(t.RDI), uint32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_link(t Thread) (uintptr, error) {
+	return 0, t.link(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_unlink(t Thread) (uintptr, error) {
+	return 0, t.unlink(mm.Addr(t.RDI))
+}
+
+func call_symlink(t Thread) (uintptr, error) {
+	return 0, t.symlink(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_readlink(t Thread) (uintptr, error) {
+	r, err := t.readlink(mm.Addr(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_chmod(t Thread) (uintptr, error) {
+	return 0, t.chmod(mm.Addr(t.RDI), uint32(t.RSI))
+}
+
+func call_fchmod(t Thread) (uintptr, error) {
+	return 0, t.fchmod(int32(t.RDI), uint32(t.RSI))
+}
+
+func call_chown(t Thread) (uintptr, error) {
+	return 0, t.chown(mm.Addr(t.RDI), uint32(t.RSI), uint32(t.RDX))
+}
+
+func call_fchown(t Thread) (uintptr, error) {
+	return 0, t.fchown(int32(t.RDI), uint32(t.RSI), uint32(t.RDX))
+}
+
+func call_lchown(t Thread) (uintptr, error) {
+	return 0, t.lchown(mm.Addr(t.RDI), uint32(t.RSI), uint32(t.RDX))
+}
+
+func call_umask(t Thread) (uintptr, error) {
+	r, err := t.umask(uint32(t.RDI))
+	return uintptr(r), err
 }
 
 func call_gettimeofday(t Thread) (uintptr, error) {
@@ -787,9 +1071,29 @@ func call_sigaltstack(t Thread) (uintptr, error) {
 	return 0, t.sigaltstack(mm.Addr(t.RDI), mm.Addr(t.RSI))
 }
 
+func call_utime(t Thread) (uintptr, error) {
+	return 0, t.utime(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_mknod(t Thread) (uintptr, error) {
+	return 0, t.mknod(mm.Addr(t.RDI), uint32(t.RSI), uint32(t.RDX))
+}
+
 func call_personality(t Thread) (uintptr, error) {
 	r, err := t.personality(uint32(t.RDI))
 	return uintptr(r), err
+}
+
+func call_ustat(t Thread) (uintptr, error) {
+	return 0, t.ustat(uint32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_statfs(t Thread) (uintptr, error) {
+	return 0, t.statfs(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_fstatfs(t Thread) (uintptr, error) {
+	return 0, t.fstatfs(int32(t.RDI), mm.Addr(t.RSI))
 }
 
 func call_getpriority(t Thread) (uintptr, error) {
@@ -856,6 +1160,10 @@ func call_modify_ldt(t Thread) (uintptr, error) {
 	return 0, t.modify_ldt(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
 }
 
+func call_pivot_root(t Thread) (uintptr, error) {
+	return 0, t.pivot_root(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
 func call_prctl(t Thread) (uintptr, error) {
 	r, err := t.prctl(int32(t.RDI), uint64(t.RSI), uint64(t.RDX), uint64(t.R10), uint64(t.R8))
 	return uintptr(r), err
@@ -875,12 +1183,28 @@ func call_setrlimit(t Thread) (uintptr, error) {
 	return 0, t.setrlimit(uint32(t.RDI), mm.Addr(t.RSI))
 }
 
+func call_chroot(t Thread) (uintptr, error) {
+	return 0, t.chroot(mm.Addr(t.RDI))
+}
+
+func call_sync(t Thread) (uintptr, error) {
+	return 0, t.sync()
+}
+
 func call_acct(t Thread) (uintptr, error) {
 	return 0, t.acct(mm.Addr(t.RDI))
 }
 
 func call_settimeofday(t Thread) (uintptr, error) {
 	return 0, t.settimeofday(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_mount(t Thread) (uintptr, error) {
+	return 0, t.mount(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10), mm.Addr(t.R8))
+}
+
+func call_umount2(t Thread) (uintptr, error) {
+	return 0, t.umount2(mm.Addr(t.RDI), int32(t.RSI))
 }
 
 func call_reboot(t Thread) (uintptr, error) {
@@ -906,6 +1230,64 @@ func call_ioperm(t Thread) (uintptr, error) {
 func call_gettid(t Thread) (uintptr, error) {
 	r, err := t.gettid()
 	return uintptr(r), err
+}
+
+func call_readahead(t Thread) (uintptr, error) {
+	return 0, t.readahead(int32(t.RDI), int64(t.RSI), uint64(t.RDX))
+}
+
+func call_setxattr(t Thread) (uintptr, error) {
+	return 0, t.setxattr(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10), int32(t.R8))
+}
+
+func call_lsetxattr(t Thread) (uintptr, error) {
+	return 0, t.lsetxattr(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10), int32(t.R8))
+}
+
+func call_fsetxattr(t Thread) (uintptr, error) {
+	return 0, t.fsetxattr(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10), int32(t.R8))
+}
+
+func call_getxattr(t Thread) (uintptr, error) {
+	r, err := t.getxattr(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
+	return uintptr(r), err
+}
+
+func call_lgetxattr(t Thread) (uintptr, error) {
+	r, err := t.lgetxattr(mm.Addr(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
+	return uintptr(r), err
+}
+
+func call_fgetxattr(t Thread) (uintptr, error) {
+	r, err := t.fgetxattr(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
+	return uintptr(r), err
+}
+
+func call_listxattr(t Thread) (uintptr, error) {
+	r, err := t.listxattr(mm.Addr(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+	return uintptr(r), err
+}
+
+func call_llistxattr(t Thread) (uintptr, error) {
+	r, err := t.llistxattr(mm.Addr(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+	return uintptr(r), err
+}
+
+func call_flistxattr(t Thread) (uintptr, error) {
+	r, err := t.flistxattr(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+	return uintptr(r), err
+}
+
+func call_removexattr(t Thread) (uintptr, error) {
+	return 0, t.removexattr(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_lremovexattr(t Thread) (uintptr, error) {
+	return 0, t.lremovexattr(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_fremovexattr(t Thread) (uintptr, error) {
+	return 0, t.fremovexattr(int32(t.RDI), mm.Addr(t.RSI))
 }
 
 func call_tkill(t Thread) (uintptr, error) {
@@ -943,6 +1325,11 @@ func call_remap_file_pages(t Thread) (uintptr, error) {
 	return 0, t.remap_file_pages(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), uint64(t.R10), int32(t.R8))
 }
 
+func call_getdents64(t Thread) (uintptr, error) {
+	r, err := t.getdents64(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
 func call_set_tid_address(t Thread) (uintptr, error) {
 	r, err := t.set_tid_address(mm.Addr(t.RDI))
 	return uintptr(r), err
@@ -950,6 +1337,10 @@ func call_set_tid_address(t Thread) (uintptr, error) {
 
 func call_restart_syscall(t Thread) (uintptr, error) {
 	return t.restart_syscall()
+}
+
+func call_fadvise64(t Thread) (uintptr, error) {
+	return 0, t.fadvise64(int32(t.RDI), int64(t.RSI), int64(t.RDX), int32(t.R10))
 }
 
 func call_timer_create(t Thread) (uintptr, error) {
@@ -998,6 +1389,10 @@ func call_tgkill(t Thread) (uintptr, error) {
 	return 0, t.tgkill(int32(t.RDI), int32(t.RSI), int32(t.RDX))
 }
 
+func call_utimes(t Thread) (uintptr, error) {
+	return 0, t.utimes(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
 func call_waitid(t Thread) (uintptr, error) {
 	return 0, t.waitid(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), uint32(t.R10), mm.Addr(t.R8))
 }
@@ -1009,6 +1404,74 @@ func call_ioprio_set(t Thread) (uintptr, error) {
 func call_ioprio_get(t Thread) (uintptr, error) {
 	r, err := t.ioprio_get(int32(t.RDI), int32(t.RSI))
 	return uintptr(r), err
+}
+
+func call_inotify_init(t Thread) (uintptr, error) {
+	r, err := t.inotify_init()
+	return uintptr(r), err
+}
+
+func call_inotify_add_watch(t Thread) (uintptr, error) {
+	r, err := t.inotify_add_watch(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_inotify_rm_watch(t Thread) (uintptr, error) {
+	return 0, t.inotify_rm_watch(int32(t.RDI), int32(t.RSI))
+}
+
+func call_openat(t Thread) (uintptr, error) {
+	r, err := t.openat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), uint32(t.R10))
+	return uintptr(r), err
+}
+
+func call_mkdirat(t Thread) (uintptr, error) {
+	return 0, t.mkdirat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+}
+
+func call_mknodat(t Thread) (uintptr, error) {
+	return 0, t.mknodat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), uint32(t.R10))
+}
+
+func call_fchownat(t Thread) (uintptr, error) {
+	return 0, t.fchownat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), uint32(t.R10), int32(t.R8))
+}
+
+func call_futimesat(t Thread) (uintptr, error) {
+	return 0, t.futimesat(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_newfstatat(t Thread) (uintptr, error) {
+	return 0, t.newfstatat(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), int32(t.R10))
+}
+
+func call_unlinkat(t Thread) (uintptr, error) {
+	return 0, t.unlinkat(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+}
+
+func call_renameat(t Thread) (uintptr, error) {
+	return 0, t.renameat(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), mm.Addr(t.R10))
+}
+
+func call_linkat(t Thread) (uintptr, error) {
+	return 0, t.linkat(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), mm.Addr(t.R10), int32(t.R8))
+}
+
+func call_symlinkat(t Thread) (uintptr, error) {
+	return 0, t.symlinkat(mm.Addr(t.RDI), int32(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_readlinkat(t Thread) (uintptr, error) {
+	r, err := t.readlinkat(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), int32(t.R10))
+	return uintptr(r), err
+}
+
+func call_fchmodat(t Thread) (uintptr, error) {
+	return 0, t.fchmodat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+}
+
+func call_faccessat(t Thread) (uintptr, error) {
+	return 0, t.faccessat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
 }
 
 func call_unshare(t Thread) (uintptr, error) {
@@ -1023,17 +1486,69 @@ func call_get_robust_list(t Thread) (uintptr, error) {
 	return 0, t.get_robust_list(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
 }
 
+func call_sync_file_range(t Thread) (uintptr, error) {
+	return 0, t.sync_file_range(int32(t.RDI), int64(t.RSI), int64(t.RDX), uint32(t.R10))
+}
+
+func call_utimensat(t Thread) (uintptr, error) {
+	return 0, t.utimensat(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), int32(t.R10))
+}
+
+func call_fallocate(t Thread) (uintptr, error) {
+	return 0, t.fallocate(int32(t.RDI), uint32(t.RSI), int64(t.RDX), int64(t.R10))
+}
+
+func call_dup3(t Thread) (uintptr, error) {
+	r, err := t.dup3(int32(t.RDI), int32(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_inotify_init1(t Thread) (uintptr, error) {
+	r, err := t.inotify_init1(uint32(t.RDI))
+	return uintptr(r), err
+}
+
+func call_preadv(t Thread) (uintptr, error) {
+	r, err := t.preadv(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), int64(t.R10))
+	return uintptr(r), err
+}
+
+func call_pwritev(t Thread) (uintptr, error) {
+	r, err := t.pwritev(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), int64(t.R10))
+	return uintptr(r), err
+}
+
 func call_rt_tgsigqueueinfo(t Thread) (uintptr, error) {
 	return 0, t.rt_tgsigqueueinfo(int32(t.RDI), int32(t.RSI), int32(t.RDX), mm.Addr(t.R10))
+}
+
+func call_fanotify_init(t Thread) (uintptr, error) {
+	return 0, t.fanotify_init(uint32(t.RDI), uint32(t.RSI))
+}
+
+func call_fanotify_mark(t Thread) (uintptr, error) {
+	return 0, t.fanotify_mark(int32(t.RDI), uint32(t.RSI), uint64(t.RDX), int32(t.R10), mm.Addr(t.R8))
 }
 
 func call_prlimit64(t Thread) (uintptr, error) {
 	return 0, t.prlimit64(int32(t.RDI), uint32(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10))
 }
 
+func call_name_to_handle_at(t Thread) (uintptr, error) {
+	return 0, t.name_to_handle_at(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10), int32(t.R8))
+}
+
+func call_open_by_handle_at(t Thread) (uintptr, error) {
+	return 0, t.open_by_handle_at(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+}
+
 func call_clock_adjtime(t Thread) (uintptr, error) {
 	r, err := t.clock_adjtime(int32(t.RDI), mm.Addr(t.RSI))
 	return uintptr(r), err
+}
+
+func call_syncfs(t Thread) (uintptr, error) {
+	return 0, t.syncfs(int32(t.RDI))
 }
 
 func call_setns(t Thread) (uintptr, error) {
@@ -1067,6 +1582,10 @@ func call_sched_getattr(t Thread) (uintptr, error) {
 	return 0, t.sched_getattr(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), uint32(t.R10))
 }
 
+func call_renameat2(t Thread) (uintptr, error) {
+	return 0, t.renameat2(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), mm.Addr(t.R10), uint32(t.R8))
+}
+
 func call_seccomp(t Thread) (uintptr, error) {
 	return 0, t.seccomp(uint32(t.RDI), uint32(t.RSI), mm.Addr(t.RDX))
 }
@@ -1089,6 +1608,21 @@ func call_mlock2(t Thread) (uintptr, error) {
 	return 0, t.mlock2(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
 }
 
+func call_copy_file_range(t Thread) (uintptr, error) {
+	r, err := t.copy_file_range(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), mm.Addr(t.R10), uint64(t.R8), uint32(t.R9))
+	return uintptr(r), err
+}
+
+func call_preadv2(t Thread) (uintptr, error) {
+	r, err := t.preadv2(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), int64(t.R10), uint64(t.R8), uint32(t.R9))
+	return uintptr(r), err
+}
+
+func call_pwritev2(t Thread) (uintptr, error) {
+	r, err := t.pwritev2(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), int64(t.R10), uint64(t.R8), uint32(t.R9))
+	return uintptr(r), err
+}
+
 func call_pkey_mprotect(t Thread) (uintptr, error) {
 	return 0, t.pkey_mprotect(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), int32(t.R10))
 }
@@ -1100,6 +1634,10 @@ func call_pkey_alloc(t Thread) (uintptr, error) {
 
 func call_pkey_free(t Thread) (uintptr, error) {
 	return 0, t.pkey_free(int32(t.RDI))
+}
+
+func call_statx(t Thread) (uintptr, error) {
+	return 0, t.statx(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), uint32(t.R10), mm.Addr(t.R8))
 }
 
 func call_rseq(t Thread) (uintptr, error) {
@@ -1120,9 +1658,22 @@ func call_clone3(t Thread) (uintptr, error) {
 	return uintptr(r), err
 }
 
+func call_close_range(t Thread) (uintptr, error) {
+	return 0, t.close_range(uint32(t.RDI), uint32(t.RSI), uint32(t.RDX))
+}
+
+func call_openat2(t Thread) (uintptr, error) {
+	r, err := t.openat2(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
+	return uintptr(r), err
+}
+
 func call_pidfd_getfd(t Thread) (uintptr, error) {
 	r, err := t.pidfd_getfd(int32(t.RDI), int32(t.RSI), uint32(t.RDX))
 	return uintptr(r), err
+}
+
+func call_faccessat2(t Thread) (uintptr, error) {
+	return 0, t.faccessat2(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), int32(t.R10))
 }
 
 func call_futex_waitv(t Thread) (uintptr, error) {

@@ -242,7 +242,7 @@ func dcacheInsert(e *Dentry) *Dentry {
 			dcacheList(d)
 			continue
 		}
-		if d.children.Load() != 0 || d.mounted.Load() != 0 || i != nil && i.refs.Load() > 0 {
+		if d.children.Load() != 0 || d.mounted.Load() != 0 || i != nil && (i.refs.Load() > 0 || i.watch.Load() != nil) {
 			dcacheList(d)
 			continue
 		}

@@ -310,9 +310,6 @@ func Rename(c Caller, start *Path, path string, newStart *Path, newPath string, 
 		flags&unix.RENAME_EXCHANGE != 0 && flags&(unix.RENAME_NOREPLACE|unix.RENAME_WHITEOUT) != 0 {
 		return unix.EINVAL
 	}
-	if flags&unix.RENAME_WHITEOUT != 0 && !c.Cred().Has(unix.CAP_MKNOD) {
-		return unix.EPERM
-	}
 	var from, to walk
 	if err := from.begin(c, start, path, 0); err != nil {
 		return err
@@ -351,18 +348,13 @@ func Rename(c Caller, start *Path, path string, newStart *Path, newPath string, 
 	if err != nil || src == nil {
 		return err
 	}
-	isDir := uint32(0)
-	if src.IsDir() {
-		isDir = inIsDir
-	}
-	notifyMove(di, from.last, ndi, to.last, src, isDir)
 	if flags&unix.RENAME_EXCHANGE != 0 {
-		if isDir = 0; dst.IsDir() {
-			isDir = inIsDir
-		}
-		notifyMove(ndi, to.last, di, from.last, dst, isDir)
-	} else if dst != nil {
-		notifyInode(dst, inAttrib)
+		notifyMove(di, from.last, ndi, to.last, src, nil)
+		notifyMove(ndi, to.last, di, from.last, dst, nil)
+		return nil
+	}
+	notifyMove(di, from.last, ndi, to.last, src, dst)
+	if dst != nil {
 		dst.gone()
 	}
 	return nil

@@ -28,7 +28,7 @@ func CheckOpenFlags(flags uint64, mode uint32, strict bool) (uint32, uint32, err
 			return 0, 0, unix.EINVAL
 		}
 	}
-	f := uint32(flags) & openFlagsValid
+	f := uint32(flags)&openFlagsValid | oLargeFile
 	mode &= 0o7777
 	if f&unix.O_PATH != 0 {
 		f &= unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -96,7 +96,7 @@ func openCreate(c Caller, w *walk, flags, mode uint32, follow bool) (*File, erro
 			if err := w.finish(follow); err != nil {
 				return nil, err
 			}
-			return openExisting(c, w.path, flags)
+			return openExisting(c, Path{}, w.path, flags)
 		}
 		if w.trailing {
 			return nil, unix.EISDIR
@@ -113,11 +113,12 @@ func openCreate(c Caller, w *walk, flags, mode uint32, follow bool) (*File, erro
 			d = d2 // somebody else was faster
 		}
 		w.rest = ""
+		dir := w.path
 		if err := w.enter(d, follow); err != nil {
 			return nil, err
 		}
 		if w.rest == "" {
-			return openExisting(c, w.path, flags)
+			return openExisting(c, dir, w.path, flags)
 		}
 		if err := w.parent(); err != nil {
 			return nil, err
@@ -125,14 +126,33 @@ func openCreate(c Caller, w *walk, flags, mode uint32, follow bool) (*File, erro
 	}
 }
 
-func openExisting(c Caller, p Path, flags uint32) (*File, error) {
+// openExisting opens with O_CREAT what exists already, in dir if that is known.
+func openExisting(c Caller, dir, p Path, flags uint32) (*File, error) {
 	if flags&unix.O_EXCL != 0 {
 		return nil, unix.EEXIST
 	}
-	if p.Inode().IsDir() {
+	i := p.Inode()
+	switch i.Type() {
+	case unix.S_IFDIR:
 		return nil, unix.EISDIR
+	case unix.S_IFREG, unix.S_IFIFO: // fs.protected_regular and _fifos are 0
+	default:
+		if dir.Valid() && foreignInSticky(c, dir.Inode(), i) {
+			return nil, unix.EACCES
+		}
 	}
 	return openPath(c, p, flags)
+}
+
+// foreignInSticky reports whether i belongs to somebody else and lies in a
+// sticky directory that everybody may write to, whose owner does not own it
+// either.
+func foreignInSticky(c Caller, dir, i *Inode) bool {
+	if dir.Mode()&(unix.S_ISVTX|0o002) != unix.S_ISVTX|0o002 {
+		return false
+	}
+	uid := i.Attr().UID
+	return uid != dir.Attr().UID && uid != uint32(c.Cred().FSUID)
 }
 
 // createLast makes the final component a regular file and opens it; when the
