@@ -5,7 +5,6 @@ import (
 
 	"husk/kernel/mm"
 	"husk/kernel/task"
-	"husk/kernel/vfs"
 )
 
 // exit ends the thread (_exit(2)).
@@ -141,15 +140,6 @@ func (t Thread) pidfd_open(pid int32, flags uint32) (int, error) {
 		return 0, err
 	}
 	return t.install(f, true)
-}
-
-// install gives a new file a descriptor.
-func (t Thread) install(f *vfs.File, cloexec bool) (int, error) {
-	fd, err := t.Files().Install(f, 0, cloexec, t.Process.Limit(task.RlimitNofile))
-	if err != nil {
-		f.Put()
-	}
-	return fd, err
 }
 
 // pidfdProcess returns the process that a descriptor refers to.
