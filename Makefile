@@ -12,7 +12,7 @@ export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run test lint bench compat clean help qemu fast FORCE
+.PHONY: all run test lint bench compat clean help qemu fast embed FORCE
 
 all: bin/husk ## build bin/husk, the command with the kernel inside it
 
@@ -20,14 +20,13 @@ all: bin/husk ## build bin/husk, the command with the kernel inside it
 include kernel/kernel.mk
 
 kernel: ## build the kernel alone: build/kernel.elf boots, build/kernel is for gdb
-build/kernel.elf: kernel
 
 # A copy only when it differs, so that go build has nothing to do.
-host/embedded/files/kernel.elf: build/kernel.elf
-	@cmp -s $< $@ || cp $< $@
+embed: kernel
+	@cmp -s build/kernel.elf host/embedded/files/kernel.elf || cp build/kernel.elf host/embedded/files/kernel.elf
 
 # go build knows itself what has changed.
-bin/husk: host/embedded/files/kernel.elf FORCE
+bin/husk: embed FORCE
 	$(GO) build -trimpath -ldflags='-s -w' -o $@ ./cmd/husk
 
 run: all qemu ## run a program of this machine as a unikernel (PROGRAM='/usr/bin/ls -l /')

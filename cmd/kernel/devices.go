@@ -29,6 +29,7 @@ func (m *machine) openDevices() error {
 		Winsize:  m.setWinsize,
 		StdinEnd: m.streams.SetEnd,
 	})
+	m.streams.StdinWanted = m.control.AskForStdin()
 	return nil
 }
 

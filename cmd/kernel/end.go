@@ -42,7 +42,8 @@ func (n notStarted) status() int {
 func (m *machine) abort(err error) {
 	e := &spec.Exit{Code: statusFailed, Error: err.Error()}
 	if n, ok := err.(notStarted); ok {
-		e.Code = n.status()
+		// The host knows the program by the name that the user typed.
+		e.Code, e.Error = n.status(), n.err.Error()
 	}
 	m.report(e)
 }

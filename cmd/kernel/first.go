@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/control"
@@ -41,15 +43,51 @@ func (m *machine) startFirst() error {
 	user.NoNewPrivs = p.NoNewPrivileges
 	m.init.SetInitialCred(user)
 
-	path := p.Args[0]
-	if exec := m.spec.Annotations[spec.AnnotationExec]; exec != "" {
-		path = exec
-	}
-	m.log("execute " + path)
-	if err := m.init.Start(path, p.Args, p.Env); err != nil {
-		return notStarted{path, err}
+	if err := m.execute(p); err != nil {
+		return err
 	}
 	return m.control.Ready()
+}
+
+// execute starts the file that the specification names, or what execvp(3)
+// would find for args[0].
+func (m *machine) execute(p *spec.Process) error {
+	name := p.Args[0]
+	if exec := m.spec.Annotations[spec.AnnotationExec]; exec != "" {
+		name = exec
+	}
+	dirs := ""
+	if !strings.Contains(name, "/") {
+		dirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+		for _, e := range p.Env {
+			if v, ok := strings.CutPrefix(e, "PATH="); ok {
+				dirs = v
+			}
+		}
+	}
+	failure := notStarted{name, unix.ENOENT}
+	for {
+		dir, rest, more := strings.Cut(dirs, ":")
+		path := name
+		if dir != "" {
+			path = dir + "/" + name
+		}
+		m.log("execute " + path)
+		err := m.init.Start(path, p.Args, p.Env)
+		switch err {
+		case nil:
+			return nil
+		case unix.ENOENT, unix.ENOTDIR:
+		case unix.EACCES:
+			failure.err = err // unless a later directory has it
+		default:
+			return notStarted{path, err}
+		}
+		if !more {
+			return failure
+		}
+		dirs = rest
+	}
 }
 
 // changeDirectory makes dir if it is missing: an image need not have the

@@ -45,6 +45,7 @@ const sendLimit = 5e9
 type Control struct {
 	port     Port
 	handlers Handlers
+	asks     bool // constant after Ready
 
 	mu  sync.Mutex // one sender at a time; guards out
 	out []byte
@@ -147,7 +148,23 @@ func (c *Control) Send(m *spec.Message) error {
 }
 
 // Ready tells the host that the program runs.
-func (c *Control) Ready() error { return c.Send(&spec.Message{Type: spec.TypeReady}) }
+func (c *Control) Ready() error {
+	m := spec.Message{Type: spec.TypeReady}
+	if c.asks {
+		m.Text = spec.ReadyAsks
+	}
+	return c.Send(&m)
+}
+
+// AskForStdin makes Ready announce that stdin is asked for, and returns what
+// asks: to be called once, from anywhere, since it does not wait for the
+// host. Called before Ready.
+func (c *Control) AskForStdin() func() {
+	c.asks = true
+	return func() {
+		go func() { _ = c.Send(&spec.Message{Type: spec.TypeStdinWanted}) }()
+	}
+}
 
 // Notice sends one line for the user.
 func (c *Control) Notice(text string) error {

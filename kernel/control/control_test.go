@@ -109,3 +109,24 @@ func TestSendWaitsForRoom(t *testing.T) {
 		}
 	}
 }
+
+func TestReadyAnnouncesThatStdinIsAskedFor(t *testing.T) {
+	p := &pipe{room: 1 << 20, closed: true}
+	c := Start(p, Handlers{})
+	ask := c.AskForStdin()
+	if err := c.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	ask()
+	want := `{"type":"ready","text":"asks"}` + "\n" + `{"type":"stdin-wanted"}` + "\n"
+	for range 1000 {
+		p.mu.Lock()
+		got := p.out.String()
+		p.mu.Unlock()
+		if got == want {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("sent %q", p.out.String())
+}

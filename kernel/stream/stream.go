@@ -5,6 +5,8 @@
 package stream
 
 import (
+	"sync/atomic"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/mm"
@@ -31,6 +33,9 @@ type Streams struct {
 	Console               *virtio.Port
 	Control               *virtio.Port
 	Trace                 *virtio.Port
+	// StdinWanted, set before Stdio, is called once: when the program first
+	// reads stdin or asks whether it can. Locks may be held.
+	StdinWanted func()
 }
 
 // Open finds the ports by their names and opens them.
@@ -91,7 +96,7 @@ func (s *Streams) SetEnd(total uint64) {
 // reference; nil where there is no such port.
 func (s *Streams) Stdio() (in, out, err *vfs.File) {
 	if s.Stdin != nil {
-		in = NewFile(s.Stdin, unix.O_RDONLY)
+		in = newFile(s.Stdin, unix.O_RDONLY, s.StdinWanted)
 	}
 	if s.Stdout != nil {
 		out = NewFile(s.Stdout, unix.O_WRONLY)
@@ -104,16 +109,30 @@ func (s *Streams) Stdio() (in, out, err *vfs.File) {
 
 // NewFile makes an open file of one direction of a port. It looks like the
 // end of a pipe, whose other end the host holds.
-func NewFile(p *virtio.Port, flags uint32) *vfs.File {
-	return vfs.NewAnonFile("pipe:", unix.S_IFIFO|0o600, flags, &file{port: p})
+func NewFile(p *virtio.Port, flags uint32) *vfs.File { return newFile(p, flags, nil) }
+
+func newFile(p *virtio.Port, flags uint32, wanted func()) *vfs.File {
+	f := &file{port: p, wanted: wanted}
+	f.asked.Store(wanted == nil)
+	return vfs.NewAnonFile("pipe:", unix.S_IFIFO|0o600, flags, f)
 }
 
 type file struct {
 	vfs.BaseOps
-	port *virtio.Port
+	port   *virtio.Port
+	wanted func()
+	asked  atomic.Bool // wanted was called, or there is none
+}
+
+// want tells, once, that the program wants input.
+func (s *file) want() {
+	if !s.asked.Load() && s.asked.CompareAndSwap(false, true) {
+		s.wanted()
+	}
 }
 
 func (s *file) Read(_ vfs.Caller, _ *vfs.File, b *mm.Buffer, _ int64) (int, error) {
+	s.want()
 	return s.port.ReadInto(b)
 }
 
@@ -131,6 +150,7 @@ func (s *file) Poll(f *vfs.File) wait.Events {
 	if f.Flags()&unix.O_ACCMODE == unix.O_WRONLY {
 		return s.port.Ready() & forWriter
 	}
+	s.want()
 	return s.port.Ready() & forReader
 }
 
@@ -141,5 +161,6 @@ func (s *file) Ioctl(c vfs.Caller, _ *vfs.File, request uint32, arg uintptr) (ui
 	if request != unix.TIOCINQ {
 		return 0, unix.ENOTTY
 	}
+	s.want()
 	return 0, c.AddressSpace().Store32(mm.Addr(arg), uint32(s.port.Buffered()))
 }
