@@ -227,6 +227,8 @@ func (s *Strace) signature(nr uint64) *signature {
 func (p *printer) resultOf(sig *signature, err error) {
 	if err == nil {
 		switch sig.ret {
+		case "none": // exit and exit_group
+			p.text("?")
 		case "ptr", "hex":
 			p.hex(uint64(p.result))
 		case "mode":
