@@ -23,3 +23,9 @@ test-kernel:
 	@mkdir -p build
 	$(KERNEL_ENV) go test -c $(KERNEL_FLAGS) -o build/test-kernel $(PKG)
 	go run ./cmd/mkkernel -o build/test-kernel.elf build/test-kernel
+
+# The call-graph check of the metal layer and the facts about the toolchain.
+LINT_KERNEL = lint-kernel
+.PHONY: lint-kernel
+lint-kernel:
+	go test -count=1 ./kernel/metal/lint

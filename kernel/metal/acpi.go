@@ -99,17 +99,19 @@ func readACPI(rsdp []byte) {
 // readMP looks for an MP floating pointer in the last KiB of base memory and
 // in the firmware's space.
 func readMP() {
-	search := func(start, end uint64) bool {
-		for pa := start; pa < end; pa += 16 {
-			p := physical(pa, 16)
-			if hasSignature(p, "_MP_") {
-				if h := physical(load32(p[4:]), 44); h != nil {
-					machine.parseMP(physical(load32(p[4:]), load32(h[4:])&0xffff))
-					return machine.cpuCount != 0
-				}
-			}
+	_ = searchMP(0x9fc00, 0xa0000) || searchMP(0xf0000, 0x100000)
+}
+
+func searchMP(start, end uint64) bool {
+	for pa := start; pa < end; pa += 16 {
+		p := physical(pa, 16)
+		if !hasSignature(p, "_MP_") {
+			continue
 		}
-		return false
+		if h := physical(load32(p[4:]), 44); h != nil {
+			machine.parseMP(physical(load32(p[4:]), load32(h[4:])&0xffff))
+			return machine.cpuCount != 0
+		}
 	}
-	_ = search(0x9fc00, 0xa0000) || search(0xf0000, 0x100000)
+	return false
 }

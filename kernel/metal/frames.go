@@ -56,7 +56,8 @@ func takeFrame() uint64 {
 		framesFree--
 		return pa
 	}
-	for i := regionCount - 1; i >= 0; i-- {
+	// From below: while the direct map is made, only the first GiB is in it.
+	for i := range regionCount {
 		if r := &regions[i]; r.next < r.end {
 			pa := r.next
 			r.next += pageSize

@@ -89,22 +89,32 @@ func initRoot(pa uint64) {
 	}
 }
 
-// entryFor returns the 4 KiB page-table entry for a kernel address, making
-// the tables above it if create is set, or nil.
-func entryFor(addr uintptr, create bool) *uint64 {
+// makeEntry returns the 4 KiB page-table entry for a kernel address, making
+// the tables above it, or nil where the address is mapped by larger pages.
+func makeEntry(addr uintptr) *uint64 {
 	t := table(kernelRoot)
 	for shift := uint(39); shift > 12; shift -= 9 {
 		e := &t[addr>>shift&511]
 		if *e&ptePresent == 0 {
-			if !create {
-				return nil
-			}
 			*e = kernelFrame() | ptePresent | pteWrite
 		}
 		if *e&pteLarge != 0 {
 			return nil
 		}
 		t = table(*e)
+	}
+	return &t[addr>>12&511]
+}
+
+// findEntry returns the entry if the tables above it are there, or nil.
+func findEntry(addr uintptr) *uint64 {
+	t := table(kernelRoot)
+	for shift := uint(39); shift > 12; shift -= 9 {
+		e := t[addr>>shift&511]
+		if e&ptePresent == 0 || e&pteLarge != 0 {
+			return nil
+		}
+		t = table(e)
 	}
 	return &t[addr>>12&511]
 }
@@ -118,7 +128,7 @@ func mapMMIO(pa uint64, size uintptr) uintptr {
 	start := pa &^ (pageSize - 1)
 	va := mmioNext
 	for p := start; p < pa+uint64(size); p += pageSize {
-		*entryFor(mmioNext, true) = p | ptePresent | pteWrite | pteUncached | pteWT | pteGlobal | pteNX
+		*makeEntry(mmioNext) = p | ptePresent | pteWrite | pteUncached | pteWT | pteGlobal | pteNX
 		mmioNext += pageSize
 	}
 	mmioNext += pageSize // a hole, against runaway accesses

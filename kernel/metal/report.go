@@ -86,7 +86,7 @@ func mapped(p uintptr) bool {
 	if p < 1<<47 {
 		return false
 	}
-	e := entryFor(p, false)
+	e := findEntry(p)
 	return e != nil && *e&ptePresent != 0
 }
 

@@ -114,7 +114,7 @@ func unmapHeap(addr, n uintptr) {
 		vmLock.lock()
 		start, count := addr, 0
 		for addr < end && count < len(batch) {
-			e := entryFor(addr, false)
+			e := findEntry(addr)
 			if e == nil {
 				addr = (addr + 1<<21) &^ (1<<21 - 1)
 				continue
@@ -146,7 +146,7 @@ func demand(addr uintptr) bool {
 		return false
 	}
 	vmLock.lock()
-	if e := entryFor(addr, true); e != nil && *e&ptePresent == 0 {
+	if e := makeEntry(addr); e != nil && *e&ptePresent == 0 {
 		*e = kernelFrame() | ptePresent | pteWrite | pteGlobal | pteNX
 	}
 	vmLock.unlock()

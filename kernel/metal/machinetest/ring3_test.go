@@ -4,6 +4,8 @@ package machinetest
 
 import (
 	"runtime"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -407,10 +409,10 @@ func TestAlarmInterruptsBusyProgram(t *testing.T) {
 		runtime.Gosched()
 	}
 	t.Log("nanoseconds late:", late)
-	for _, l := range late {
-		if l > 3_000_000 && cpu.CPUs() == 1 { // more may share few host CPUs
-			t.Errorf("%d ns late", l)
-		}
+	// Half of them, since the host may have other things to do.
+	slices.Sort(late)
+	if l := late[len(late)/2]; l > 3_000_000 && cpu.CPUs() == 1 {
+		t.Errorf("%d ns late", l)
 	}
 }
 
@@ -440,6 +442,9 @@ func TestFramesComeZeroableAndGoBack(t *testing.T) {
 
 func TestExhaustionLeavesTheKernelAlive(t *testing.T) {
 	total, _ := cpu.FrameStats()
+	if total > 1<<18 {
+		t.Skip("takes long with much memory")
+	}
 	var head cpu.PhysAddr
 	n := 0
 	for {
@@ -482,8 +487,6 @@ func BenchmarkFault(b *testing.B) {
 	}
 }
 
-var _ unsafe.Pointer
-
 func TestIdleAlarmIsPrompt(t *testing.T) {
 	var late []int64
 	for range 20 {
@@ -493,4 +496,42 @@ func TestIdleAlarmIsPrompt(t *testing.T) {
 		late = append(late, cpu.Nanotime()-at)
 	}
 	t.Log("nanoseconds late:", late)
+}
+
+// Non-maskable interrupts come at any instruction, those of entries from ring
+// 3 included. The local APIC sends them to this CPU and the others.
+func TestNMIsAreHarmless(t *testing.T) {
+	const (
+		icr       = 0x300
+		nmi       = 4 << 8
+		allOthers = 3 << 18
+		self      = 1 << 18
+	)
+	lapic := cpu.MapMMIO(0xfee00000, 4096)
+	reg := func(off uintptr) *uint32 {
+		addr := lapic + off
+		return *(**uint32)(unsafe.Pointer(&addr))
+	}
+	p := load(t, 0x0f, 0x05, 0xeb, 0xfc)
+	done := make(chan bool)
+	go func() {
+		for range 20_000 {
+			p.runPast()
+		}
+		close(done)
+	}()
+	sent := 0
+	for running := true; running; sent++ {
+		atomic.StoreUint32(reg(icr), nmi|self)
+		if cpu.CPUs() > 1 {
+			atomic.StoreUint32(reg(icr), nmi|allOthers)
+		}
+		select {
+		case <-done:
+			running = false
+		default:
+			runtime.Gosched()
+		}
+	}
+	t.Log(sent, "sent")
 }
