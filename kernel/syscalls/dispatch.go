@@ -1,6 +1,7 @@
 package syscalls
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +15,6 @@ type Thread struct{ *task.Thread }
 
 // handler serves one call with its arguments in t's registers.
 type handler func(t Thread) (uintptr, error)
-
-// description is a line of calls.txt.
-type description struct{ name, args, ret, classes string }
 
 // Tracer is told of calls when tracing is on; package trace implements it.
 type Tracer interface {
@@ -90,11 +88,15 @@ func unknownCall(nr uint64) error {
 // Describe returns the line of calls.txt for a number; the name is empty when
 // there is none.
 func Describe(nr uint64) (name, args, ret, classes string) {
-	if nr >= tableSize {
+	if nr >= tableSize || descriptionAt[nr] == 0 {
 		return "", "", "", ""
 	}
-	d := &descriptions[nr]
-	return d.name, d.args, d.ret, d.classes
+	text := descriptionText[descriptionAt[nr]-1:]
+	var part [4]string
+	for i := range part {
+		part[i], text, _ = strings.Cut(text, "\n")
+	}
+	return part[0], part[1], part[2], part[3]
 }
 
 // negated is the value of RAX for an error. An error that is no errno is a

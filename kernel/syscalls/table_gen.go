@@ -254,370 +254,735 @@ var table = [tableSize]handler{
 	449: call_futex_waitv,
 }
 
-// descriptions are the calls as package trace shows them: arguments, result, classes.
-var descriptions = [tableSize]description{
-	0:   {"read", "fd fd, buf out/count, count size", "size", "desc"},
-	1:   {"write", "fd fd, buf in/count, count size", "size", "desc"},
-	2:   {"open", "pathname path, flags flags:open, mode mode", "fd", "desc file"},
-	3:   {"close", "fd fd", "int", "desc"},
-	4:   {"stat", "pathname path, statbuf >stat", "int", "file stat"},
-	5:   {"fstat", "fd fd, statbuf >stat", "int", "desc fstat"},
-	6:   {"lstat", "pathname path, statbuf >stat", "int", "file lstat"},
-	7:   {"poll", "fds <>pollfd[nfds], nfds uint, timeout int", "int", "desc"},
-	8:   {"lseek", "fd fd, offset off, whence enum:whence", "off", "desc"},
-	9:   {"mmap", "addr ptr, length size, prot flags:prot, flags flags:mmap, fd fd, offset hex", "ptr", "desc memory"},
-	10:  {"mprotect", "addr ptr, len size, prot flags:prot", "int", "memory"},
-	11:  {"munmap", "addr ptr, length size", "int", "memory"},
-	12:  {"brk", "addr ptr", "ptr", "memory"},
-	13:  {"rt_sigaction", "signum signal, act <sigaction, oldact >sigaction, sigsetsize size", "int", "signal"},
-	14:  {"rt_sigprocmask", "how enum:sigprocmask, set <sigset, oldset >sigset, sigsetsize size", "int", "signal"},
-	15:  {"rt_sigreturn", "", "int", "signal"},
-	16:  {"ioctl", "fd fd, request enum:ioctl, argp ptr", "int", "desc"},
-	17:  {"pread64", "fd fd, buf out/count, count size, offset off", "size", "desc"},
-	18:  {"pwrite64", "fd fd, buf in/count, count size, offset off", "size", "desc"},
-	19:  {"readv", "fd fd, iov >iov/iovcnt, iovcnt int", "size", "desc"},
-	20:  {"writev", "fd fd, iov <iov/iovcnt, iovcnt int", "size", "desc"},
-	21:  {"access", "pathname path, mode flags:access", "int", "file"},
-	22:  {"pipe", "pipefd >fdpair", "int", "desc"},
-	23:  {"select", "nfds int, readfds <>fdset, writefds <>fdset, exceptfds <>fdset, timeout <>timeval", "int", "desc"},
-	24:  {"sched_yield", "", "int", ""},
-	25:  {"mremap", "old_address ptr, old_size size, new_size size, flags flags:mremap, new_address ptr", "ptr", "memory"},
-	26:  {"msync", "addr ptr, length size, flags flags:msync", "int", "memory"},
-	27:  {"mincore", "addr ptr, length size, vec ptr", "int", "memory"},
-	28:  {"madvise", "addr ptr, length size, advice enum:madvise", "int", "memory"},
-	29:  {"shmget", "key hex, size size, shmflg hex", "int", "ipc"},
-	30:  {"shmat", "shmid int, shmaddr ptr, shmflg hex", "ptr", "ipc memory"},
-	31:  {"shmctl", "shmid int, cmd int, buf ptr", "int", "ipc"},
-	32:  {"dup", "oldfd fd", "fd", "desc"},
-	33:  {"dup2", "oldfd fd, newfd fd", "fd", "desc"},
-	34:  {"pause", "", "int", "signal"},
-	35:  {"nanosleep", "req <timespec, rem >timespec", "int", "clock"},
-	36:  {"getitimer", "which enum:itimer, curr_value >itimerval", "int", "clock"},
-	37:  {"alarm", "seconds uint", "int", "clock"},
-	38:  {"setitimer", "which enum:itimer, new_value <itimerval, old_value >itimerval", "int", "clock"},
-	39:  {"getpid", "", "pid", "pure"},
-	40:  {"sendfile", "out_fd fd, in_fd fd, offset <>offset, count size", "size", "desc network"},
-	41:  {"socket", "domain enum:af, type flags:socktype, protocol int", "fd", "network"},
-	42:  {"connect", "sockfd fd, addr <sockaddr/addrlen, addrlen uint", "int", "network"},
-	43:  {"accept", "sockfd fd, addr >sockaddr/addrlen, addrlen <>socklen", "fd", "network"},
-	44:  {"sendto", "sockfd fd, buf in/len, len size, flags flags:msg, dest_addr <sockaddr/addrlen, addrlen uint", "size", "network"},
-	45:  {"recvfrom", "sockfd fd, buf out/len, len size, flags flags:msg, src_addr >sockaddr/addrlen, addrlen <>socklen", "size", "network"},
-	46:  {"sendmsg", "sockfd fd, msg <msghdr, flags flags:msg", "size", "network"},
-	47:  {"recvmsg", "sockfd fd, msg >msghdr, flags flags:msg", "size", "network"},
-	48:  {"shutdown", "sockfd fd, how enum:shutdown", "int", "network"},
-	49:  {"bind", "sockfd fd, addr <sockaddr/addrlen, addrlen uint", "int", "network"},
-	50:  {"listen", "sockfd fd, backlog int", "int", "network"},
-	51:  {"getsockname", "sockfd fd, addr >sockaddr/addrlen, addrlen <>socklen", "int", "network"},
-	52:  {"getpeername", "sockfd fd, addr >sockaddr/addrlen, addrlen <>socklen", "int", "network"},
-	53:  {"socketpair", "domain enum:af, type flags:socktype, protocol int, sv >fdpair", "int", "network"},
-	54:  {"setsockopt", "sockfd fd, level enum:sol, optname int, optval in/optlen, optlen uint", "int", "network"},
-	55:  {"getsockopt", "sockfd fd, level enum:sol, optname int, optval ptr, optlen <>socklen", "int", "network"},
-	56:  {"clone", "flags flags:clone, stack ptr, parent_tid ptr, child_tid ptr, tls hex", "pid", "process"},
-	57:  {"fork", "", "pid", "process"},
-	58:  {"vfork", "", "pid", "process"},
-	59:  {"execve", "pathname path, argv <argv, envp <envp", "int", "file process"},
-	60:  {"exit", "status int", "none", "process"},
-	61:  {"wait4", "pid int, wstatus >wstatus, options flags:wait, rusage >rusage", "pid", "process"},
-	62:  {"kill", "pid pid, sig signal", "int", "signal"},
-	63:  {"uname", "buf >utsname", "int", ""},
-	64:  {"semget", "key hex, nsems int, semflg hex", "int", "ipc"},
-	65:  {"semop", "semid int, sops ptr, nsops size", "int", "ipc"},
-	66:  {"semctl", "semid int, semnum int, cmd int, arg hex", "int", "ipc"},
-	67:  {"shmdt", "shmaddr ptr", "int", "ipc memory"},
-	68:  {"msgget", "key hex, msgflg hex", "int", "ipc"},
-	69:  {"msgsnd", "msqid int, msgp ptr, msgsz size, msgflg hex", "int", "ipc"},
-	70:  {"msgrcv", "msqid int, msgp ptr, msgsz size, msgtyp long, msgflg hex", "size", "ipc"},
-	71:  {"msgctl", "msqid int, cmd int, buf ptr", "int", "ipc"},
-	72:  {"fcntl", "fd fd, cmd enum:fcntl, arg hex", "int", "desc"},
-	73:  {"flock", "fd fd, operation flags:flock", "int", "desc"},
-	74:  {"fsync", "fd fd", "int", "desc"},
-	75:  {"fdatasync", "fd fd", "int", "desc"},
-	76:  {"truncate", "path path, length off", "int", "file"},
-	77:  {"ftruncate", "fd fd, length off", "int", "desc"},
-	78:  {"getdents", "fd fd, dirp >dirents/count, count uint", "size", "desc"},
-	79:  {"getcwd", "buf >path, size size", "size", "file"},
-	80:  {"chdir", "path path", "int", "file"},
-	81:  {"fchdir", "fd fd", "int", "desc"},
-	82:  {"rename", "oldpath path, newpath path", "int", "file"},
-	83:  {"mkdir", "pathname path, mode mode", "int", "file"},
-	84:  {"rmdir", "pathname path", "int", "file"},
-	85:  {"creat", "pathname path, mode mode", "fd", "desc file"},
-	86:  {"link", "oldpath path, newpath path", "int", "file"},
-	87:  {"unlink", "pathname path", "int", "file"},
-	88:  {"symlink", "target str, linkpath path", "int", "file"},
-	89:  {"readlink", "pathname path, buf out/bufsiz, bufsiz size", "size", "file"},
-	90:  {"chmod", "pathname path, mode mode", "int", "file"},
-	91:  {"fchmod", "fd fd, mode mode", "int", "desc"},
-	92:  {"chown", "pathname path, owner uid, group gid", "int", "file"},
-	93:  {"fchown", "fd fd, owner uid, group gid", "int", "desc"},
-	94:  {"lchown", "pathname path, owner uid, group gid", "int", "file"},
-	95:  {"umask", "mask mode", "mode", ""},
-	96:  {"gettimeofday", "tv >timeval, tz >timezone", "int", "clock"},
-	97:  {"getrlimit", "resource enum:rlimit, rlim >rlimit", "int", ""},
-	98:  {"getrusage", "who enum:rusagewho, usage >rusage", "int", ""},
-	99:  {"sysinfo", "info >sysinfo", "int", ""},
-	100: {"times", "buf >tms", "long", ""},
-	101: {"ptrace", "request enum:ptrace, pid pid, addr ptr, data ptr", "long", ""},
-	102: {"getuid", "", "uid", "creds pure"},
-	103: {"syslog", "type int, bufp ptr, len int", "int", ""},
-	104: {"getgid", "", "gid", "creds pure"},
-	105: {"setuid", "uid uid", "int", "creds"},
-	106: {"setgid", "gid gid", "int", "creds"},
-	107: {"geteuid", "", "uid", "creds pure"},
-	108: {"getegid", "", "gid", "creds pure"},
-	109: {"setpgid", "pid pid, pgid pid", "int", ""},
-	110: {"getppid", "", "pid", "pure"},
-	111: {"getpgrp", "", "pid", "pure"},
-	112: {"setsid", "", "pid", ""},
-	113: {"setreuid", "ruid uid, euid uid", "int", "creds"},
-	114: {"setregid", "rgid gid, egid gid", "int", "creds"},
-	115: {"getgroups", "size int, list >gid[size]", "int", "creds"},
-	116: {"setgroups", "size int, list <gid[size]", "int", "creds"},
-	117: {"setresuid", "ruid uid, euid uid, suid uid", "int", "creds"},
-	118: {"getresuid", "ruid >uint, euid >uint, suid >uint", "int", "creds"},
-	119: {"setresgid", "rgid gid, egid gid, sgid gid", "int", "creds"},
-	120: {"getresgid", "rgid >uint, egid >uint, sgid >uint", "int", "creds"},
-	121: {"getpgid", "pid pid", "pid", ""},
-	122: {"setfsuid", "fsuid uid", "uid", "creds"},
-	123: {"setfsgid", "fsgid gid", "gid", "creds"},
-	124: {"getsid", "pid pid", "pid", ""},
-	125: {"capget", "hdrp <caphdr, datap >capdata", "int", "creds"},
-	126: {"capset", "hdrp <caphdr, datap <capdata", "int", "creds"},
-	127: {"rt_sigpending", "set >sigset, sigsetsize size", "int", "signal"},
-	128: {"rt_sigtimedwait", "set <sigset, info >siginfo, timeout <timespec, sigsetsize size", "int", "signal"},
-	129: {"rt_sigqueueinfo", "tgid pid, sig signal, info <siginfo", "int", "signal"},
-	130: {"rt_sigsuspend", "mask <sigset, sigsetsize size", "int", "signal"},
-	131: {"sigaltstack", "ss <stack, old_ss >stack", "int", "signal"},
-	132: {"utime", "filename path, times <utimbuf", "int", "file"},
-	133: {"mknod", "pathname path, mode mode, dev dev", "int", "file"},
-	134: {"uselib", "library path", "int", "file"},
-	135: {"personality", "persona hex", "hex", ""},
-	136: {"ustat", "dev dev, ubuf ptr", "int", "statfs"},
-	137: {"statfs", "path path, buf >statfs", "int", "file statfs"},
-	138: {"fstatfs", "fd fd, buf >statfs", "int", "desc"},
-	139: {"sysfs", "option int, arg1 hex, arg2 hex", "int", ""},
-	140: {"getpriority", "which enum:prio, who int", "int", ""},
-	141: {"setpriority", "which enum:prio, who int, prio int", "int", ""},
-	142: {"sched_setparam", "pid pid, param <schedparam", "int", ""},
-	143: {"sched_getparam", "pid pid, param >schedparam", "int", ""},
-	144: {"sched_setscheduler", "pid pid, policy enum:sched, param <schedparam", "int", ""},
-	145: {"sched_getscheduler", "pid pid", "int", ""},
-	146: {"sched_get_priority_max", "policy enum:sched", "int", ""},
-	147: {"sched_get_priority_min", "policy enum:sched", "int", ""},
-	148: {"sched_rr_get_interval", "pid pid, tp >timespec", "int", ""},
-	149: {"mlock", "addr ptr, len size", "int", "memory"},
-	150: {"munlock", "addr ptr, len size", "int", "memory"},
-	151: {"mlockall", "flags flags:mlockall", "int", "memory"},
-	152: {"munlockall", "", "int", "memory"},
-	153: {"vhangup", "", "int", ""},
-	154: {"modify_ldt", "func int, ptr ptr, bytecount ulong", "int", ""},
-	155: {"pivot_root", "new_root path, put_old path", "int", "file"},
-	156: {"_sysctl", "args ptr", "int", ""},
-	157: {"prctl", "option enum:prctl, arg2 hex, arg3 hex, arg4 hex, arg5 hex", "int", ""},
-	158: {"arch_prctl", "code enum:arch_prctl, addr ptr", "int", ""},
-	159: {"adjtimex", "buf ptr", "int", "clock"},
-	160: {"setrlimit", "resource enum:rlimit, rlim <rlimit", "int", ""},
-	161: {"chroot", "path path", "int", "file"},
-	162: {"sync", "", "int", ""},
-	163: {"acct", "filename path", "int", "file"},
-	164: {"settimeofday", "tv <timeval, tz <timezone", "int", "clock"},
-	165: {"mount", "source str, target path, filesystemtype str, mountflags flags:mount, data str", "int", "file"},
-	166: {"umount2", "target path, flags flags:umount", "int", "file"},
-	167: {"swapon", "path path, swapflags hex", "int", "file"},
-	168: {"swapoff", "path path", "int", "file"},
-	169: {"reboot", "magic hex, magic2 hex, op hex, arg ptr", "int", ""},
-	170: {"sethostname", "name str, len size", "int", ""},
-	171: {"setdomainname", "name str, len size", "int", ""},
-	172: {"iopl", "level int", "int", ""},
-	173: {"ioperm", "from ulong, num ulong, turn_on int", "int", ""},
-	174: {"create_module", "", "int", ""},
-	175: {"init_module", "module_image ptr, len size, param_values str", "int", ""},
-	176: {"delete_module", "name str, flags hex", "int", ""},
-	177: {"get_kernel_syms", "", "int", ""},
-	178: {"query_module", "", "int", ""},
-	179: {"quotactl", "cmd hex, special path, id uint, addr ptr", "int", "file"},
-	180: {"nfsservctl", "", "int", ""},
-	181: {"getpmsg", "", "int", ""},
-	182: {"putpmsg", "", "int", ""},
-	183: {"afs_syscall", "", "int", ""},
-	184: {"tuxcall", "", "int", ""},
-	185: {"security", "", "int", ""},
-	186: {"gettid", "", "pid", "pure"},
-	187: {"readahead", "fd fd, offset off, count size", "size", "desc"},
-	188: {"setxattr", "path path, name str, value in/size, size size, flags flags:xattr", "int", "file"},
-	189: {"lsetxattr", "path path, name str, value in/size, size size, flags flags:xattr", "int", "file"},
-	190: {"fsetxattr", "fd fd, name str, value in/size, size size, flags flags:xattr", "int", "desc"},
-	191: {"getxattr", "path path, name str, value out/size, size size", "size", "file"},
-	192: {"lgetxattr", "path path, name str, value out/size, size size", "size", "file"},
-	193: {"fgetxattr", "fd fd, name str, value out/size, size size", "size", "desc"},
-	194: {"listxattr", "path path, list out/size, size size", "size", "file"},
-	195: {"llistxattr", "path path, list out/size, size size", "size", "file"},
-	196: {"flistxattr", "fd fd, list out/size, size size", "size", "desc"},
-	197: {"removexattr", "path path, name str", "int", "file"},
-	198: {"lremovexattr", "path path, name str", "int", "file"},
-	199: {"fremovexattr", "fd fd, name str", "int", "desc"},
-	200: {"tkill", "tid pid, sig signal", "int", "signal"},
-	201: {"time", "tloc >time", "long", "clock"},
-	202: {"futex", "uaddr ptr, futex_op enum:futex, val uint, timeout <timespec, uaddr2 ptr, val3 uint", "int", ""},
-	203: {"sched_setaffinity", "pid pid, cpusetsize size, mask <cpuset/cpusetsize", "int", ""},
-	204: {"sched_getaffinity", "pid pid, cpusetsize size, mask >cpuset/cpusetsize", "int", ""},
-	205: {"set_thread_area", "u_info ptr", "int", ""},
-	206: {"io_setup", "nr_events uint, ctx_idp ptr", "int", "memory"},
-	207: {"io_destroy", "ctx_id hex", "int", "memory"},
-	208: {"io_getevents", "ctx_id hex, min_nr long, nr long, events ptr, timeout <timespec", "int", ""},
-	209: {"io_submit", "ctx_id hex, nr long, iocbpp ptr", "int", ""},
-	210: {"io_cancel", "ctx_id hex, iocb ptr, result ptr", "int", ""},
-	211: {"get_thread_area", "u_info ptr", "int", ""},
-	212: {"lookup_dcookie", "cookie ulong, buffer ptr, len size", "int", ""},
-	213: {"epoll_create", "size int", "fd", "desc"},
-	214: {"epoll_ctl_old", "", "int", ""},
-	215: {"epoll_wait_old", "", "int", ""},
-	216: {"remap_file_pages", "addr ptr, size size, prot flags:prot, pgoff size, flags flags:mmap", "int", "memory"},
-	217: {"getdents64", "fd fd, dirp >dirents64/count, count uint", "size", "desc"},
-	218: {"set_tid_address", "tidptr ptr", "pid", ""},
-	219: {"restart_syscall", "", "int", ""},
-	220: {"semtimedop", "semid int, sops ptr, nsops size, timeout <timespec", "int", "ipc"},
-	221: {"fadvise64", "fd fd, offset off, len off, advice enum:fadvise", "int", "desc"},
-	222: {"timer_create", "clockid enum:clock, sevp <sigevent, timerid >int", "int", ""},
-	223: {"timer_settime", "timerid int, flags flags:timer, new_value <itimerspec, old_value >itimerspec", "int", ""},
-	224: {"timer_gettime", "timerid int, curr_value >itimerspec", "int", ""},
-	225: {"timer_getoverrun", "timerid int", "int", ""},
-	226: {"timer_delete", "timerid int", "int", ""},
-	227: {"clock_settime", "clockid enum:clock, tp <timespec", "int", "clock"},
-	228: {"clock_gettime", "clockid enum:clock, tp >timespec", "int", "clock"},
-	229: {"clock_getres", "clockid enum:clock, res >timespec", "int", "clock"},
-	230: {"clock_nanosleep", "clockid enum:clock, flags flags:timer, request <timespec, remain >timespec", "int", "clock"},
-	231: {"exit_group", "status int", "none", "process"},
-	232: {"epoll_wait", "epfd fd, events >epoll_event[ret], maxevents int, timeout int", "int", "desc"},
-	233: {"epoll_ctl", "epfd fd, op enum:epollctl, fd fd, event <epoll_event", "int", "desc"},
-	234: {"tgkill", "tgid pid, tid pid, sig signal", "int", "signal"},
-	235: {"utimes", "filename path, times <timeval[2]", "int", "file"},
-	236: {"vserver", "", "int", ""},
-	237: {"mbind", "addr ptr, len size, mode int, nodemask ptr, maxnode ulong, flags hex", "int", "memory"},
-	238: {"set_mempolicy", "mode int, nodemask ptr, maxnode ulong", "int", "memory"},
-	239: {"get_mempolicy", "mode ptr, nodemask ptr, maxnode ulong, addr ptr, flags hex", "int", "memory"},
-	240: {"mq_open", "name str, oflag flags:open, mode mode, attr ptr", "fd", "desc"},
-	241: {"mq_unlink", "name str", "int", ""},
-	242: {"mq_timedsend", "mqdes fd, msg_ptr in/msg_len, msg_len size, msg_prio uint, abs_timeout <timespec", "int", "desc"},
-	243: {"mq_timedreceive", "mqdes fd, msg_ptr out/msg_len, msg_len size, msg_prio ptr, abs_timeout <timespec", "size", "desc"},
-	244: {"mq_notify", "mqdes fd, sevp <sigevent", "int", "desc"},
-	245: {"mq_getsetattr", "mqdes fd, newattr ptr, oldattr ptr", "int", "desc"},
-	246: {"kexec_load", "entry hex, nr_segments ulong, segments ptr, flags hex", "int", ""},
-	247: {"waitid", "idtype enum:idtype, id int, infop >siginfo, options flags:wait, rusage >rusage", "int", "process"},
-	248: {"add_key", "type str, description str, payload ptr, plen size, keyring int", "int", ""},
-	249: {"request_key", "type str, description str, callout_info str, dest_keyring int", "int", ""},
-	250: {"keyctl", "operation int, arg2 hex, arg3 hex, arg4 hex, arg5 hex", "int", ""},
-	251: {"ioprio_set", "which int, who int, ioprio hex", "int", ""},
-	252: {"ioprio_get", "which int, who int", "int", ""},
-	253: {"inotify_init", "", "fd", "desc"},
-	254: {"inotify_add_watch", "fd fd, pathname path, mask flags:inotify", "int", "desc file"},
-	255: {"inotify_rm_watch", "fd fd, wd int", "int", "desc"},
-	256: {"migrate_pages", "pid pid, maxnode ulong, old_nodes ptr, new_nodes ptr", "int", "memory"},
-	257: {"openat", "dirfd dirfd, pathname path, flags flags:open, mode mode", "fd", "desc file"},
-	258: {"mkdirat", "dirfd dirfd, pathname path, mode mode", "int", "desc file"},
-	259: {"mknodat", "dirfd dirfd, pathname path, mode mode, dev dev", "int", "desc file"},
-	260: {"fchownat", "dirfd dirfd, pathname path, owner uid, group gid, flags flags:at", "int", "desc file"},
-	261: {"futimesat", "dirfd dirfd, pathname path, times <timeval[2]", "int", "desc file"},
-	262: {"newfstatat", "dirfd dirfd, pathname path, statbuf >stat, flags flags:at", "int", "desc file fstat"},
-	263: {"unlinkat", "dirfd dirfd, pathname path, flags flags:at", "int", "desc file"},
-	264: {"renameat", "olddirfd dirfd, oldpath path, newdirfd dirfd, newpath path", "int", "desc file"},
-	265: {"linkat", "olddirfd dirfd, oldpath path, newdirfd dirfd, newpath path, flags flags:at", "int", "desc file"},
-	266: {"symlinkat", "target str, newdirfd dirfd, linkpath path", "int", "desc file"},
-	267: {"readlinkat", "dirfd dirfd, pathname path, buf out/bufsiz, bufsiz size", "size", "desc file"},
-	268: {"fchmodat", "dirfd dirfd, pathname path, mode mode", "int", "desc file"},
-	269: {"faccessat", "dirfd dirfd, pathname path, mode flags:access", "int", "desc file"},
-	270: {"pselect6", "nfds int, readfds <>fdset, writefds <>fdset, exceptfds <>fdset, timeout <timespec, sigmask <sigsetarg", "int", "desc"},
-	271: {"ppoll", "fds <>pollfd[nfds], nfds uint, tmo_p <>timespec, sigmask <sigset, sigsetsize size", "int", "desc"},
-	272: {"unshare", "flags flags:clone", "int", "process"},
-	273: {"set_robust_list", "head ptr, len size", "int", ""},
-	274: {"get_robust_list", "pid pid, head_ptr ptr, len_ptr ptr", "int", ""},
-	275: {"splice", "fd_in fd, off_in <>offset, fd_out fd, off_out <>offset, len size, flags flags:splice", "size", "desc"},
-	276: {"tee", "fd_in fd, fd_out fd, len size, flags flags:splice", "size", "desc"},
-	277: {"sync_file_range", "fd fd, offset off, nbytes off, flags hex", "int", "desc"},
-	278: {"vmsplice", "fd fd, iov <iov/nr_segs, nr_segs ulong, flags flags:splice", "size", "desc"},
-	279: {"move_pages", "pid pid, count ulong, pages ptr, nodes ptr, status ptr, flags hex", "int", "memory"},
-	280: {"utimensat", "dirfd dirfd, pathname path, times <timespec[2], flags flags:at", "int", "desc file"},
-	281: {"epoll_pwait", "epfd fd, events >epoll_event[ret], maxevents int, timeout int, sigmask <sigset, sigsetsize size", "int", "desc"},
-	282: {"signalfd", "fd fd, mask <sigset, sizemask size", "fd", "desc signal"},
-	283: {"timerfd_create", "clockid enum:clock, flags flags:timerfd", "fd", "desc"},
-	284: {"eventfd", "initval uint", "fd", "desc"},
-	285: {"fallocate", "fd fd, mode flags:fallocate, offset off, len off", "int", "desc"},
-	286: {"timerfd_settime", "fd fd, flags flags:timer, new_value <itimerspec, old_value >itimerspec", "int", "desc"},
-	287: {"timerfd_gettime", "fd fd, curr_value >itimerspec", "int", "desc"},
-	288: {"accept4", "sockfd fd, addr >sockaddr/addrlen, addrlen <>socklen, flags flags:socktype", "fd", "network"},
-	289: {"signalfd4", "fd fd, mask <sigset, sizemask size, flags flags:signalfd", "fd", "desc signal"},
-	290: {"eventfd2", "initval uint, flags flags:eventfd", "fd", "desc"},
-	291: {"epoll_create1", "flags flags:epoll", "fd", "desc"},
-	292: {"dup3", "oldfd fd, newfd fd, flags flags:open", "fd", "desc"},
-	293: {"pipe2", "pipefd >fdpair, flags flags:open", "int", "desc"},
-	294: {"inotify_init1", "flags flags:open", "fd", "desc"},
-	295: {"preadv", "fd fd, iov >iov/iovcnt, iovcnt int, pos_l off, pos_h hex", "size", "desc"},
-	296: {"pwritev", "fd fd, iov <iov/iovcnt, iovcnt int, pos_l off, pos_h hex", "size", "desc"},
-	297: {"rt_tgsigqueueinfo", "tgid pid, tid pid, sig signal, info <siginfo", "int", "signal"},
-	298: {"perf_event_open", "attr ptr, pid pid, cpu int, group_fd fd, flags hex", "fd", "desc"},
-	299: {"recvmmsg", "sockfd fd, msgvec >mmsghdr[vlen], vlen uint, flags flags:msg, timeout <timespec", "int", "network"},
-	300: {"fanotify_init", "flags hex, event_f_flags flags:open", "fd", "desc"},
-	301: {"fanotify_mark", "fanotify_fd fd, flags hex, mask hex, dirfd dirfd, pathname path", "int", "desc file"},
-	302: {"prlimit64", "pid pid, resource enum:rlimit, new_limit <rlimit, old_limit >rlimit", "int", ""},
-	303: {"name_to_handle_at", "dirfd dirfd, pathname path, handle ptr, mount_id ptr, flags flags:at", "int", "desc file"},
-	304: {"open_by_handle_at", "mount_fd fd, handle ptr, flags flags:open", "fd", "desc"},
-	305: {"clock_adjtime", "clockid enum:clock, buf ptr", "int", "clock"},
-	306: {"syncfs", "fd fd", "int", "desc"},
-	307: {"sendmmsg", "sockfd fd, msgvec <mmsghdr[vlen], vlen uint, flags flags:msg", "int", "network"},
-	308: {"setns", "fd fd, nstype flags:clone", "int", "desc"},
-	309: {"getcpu", "cpu >uint, node >uint, tcache ptr", "int", ""},
-	310: {"process_vm_readv", "pid pid, local_iov >iov/liovcnt, liovcnt ulong, remote_iov ptr, riovcnt ulong, flags hex", "size", ""},
-	311: {"process_vm_writev", "pid pid, local_iov <iov/liovcnt, liovcnt ulong, remote_iov ptr, riovcnt ulong, flags hex", "size", ""},
-	312: {"kcmp", "pid1 pid, pid2 pid, type int, idx1 ulong, idx2 ulong", "int", ""},
-	313: {"finit_module", "fd fd, param_values str, flags hex", "int", "desc"},
-	314: {"sched_setattr", "pid pid, attr <schedattr, flags hex", "int", ""},
-	315: {"sched_getattr", "pid pid, attr >schedattr, size uint, flags hex", "int", ""},
-	316: {"renameat2", "olddirfd dirfd, oldpath path, newdirfd dirfd, newpath path, flags flags:rename", "int", "desc file"},
-	317: {"seccomp", "operation enum:seccomp, flags hex, args ptr", "int", ""},
-	318: {"getrandom", "buf out/buflen, buflen size, flags flags:getrandom", "size", ""},
-	319: {"memfd_create", "name str, flags flags:memfd", "fd", "desc"},
-	320: {"kexec_file_load", "kernel_fd fd, initrd_fd fd, cmdline_len ulong, cmdline str, flags hex", "int", "desc"},
-	321: {"bpf", "cmd int, attr ptr, size uint", "int", "desc"},
-	322: {"execveat", "dirfd dirfd, pathname path, argv <argv, envp <envp, flags flags:at", "int", "desc file process"},
-	323: {"userfaultfd", "flags flags:open", "fd", "desc"},
-	324: {"membarrier", "cmd enum:membarrier, flags hex, cpu_id int", "int", "memory"},
-	325: {"mlock2", "addr ptr, len size, flags hex", "int", "memory"},
-	326: {"copy_file_range", "fd_in fd, off_in <>offset, fd_out fd, off_out <>offset, len size, flags hex", "size", "desc"},
-	327: {"preadv2", "fd fd, iov >iov/iovcnt, iovcnt int, pos_l off, pos_h hex, flags flags:rwf", "size", "desc"},
-	328: {"pwritev2", "fd fd, iov <iov/iovcnt, iovcnt int, pos_l off, pos_h hex, flags flags:rwf", "size", "desc"},
-	329: {"pkey_mprotect", "addr ptr, len size, prot flags:prot, pkey int", "int", "memory"},
-	330: {"pkey_alloc", "flags hex, access_rights hex", "int", ""},
-	331: {"pkey_free", "pkey int", "int", ""},
-	332: {"statx", "dirfd dirfd, pathname path, flags flags:at, mask flags:statx, statxbuf >statx", "int", "desc file fstat stat"},
-	333: {"io_pgetevents", "ctx_id hex, min_nr long, nr long, events ptr, timeout <timespec, sig ptr", "int", ""},
-	334: {"rseq", "rseq ptr, rseq_len uint, flags hex, sig hex", "int", ""},
-	424: {"pidfd_send_signal", "pidfd fd, sig signal, info <siginfo, flags hex", "int", "desc signal process"},
-	425: {"io_uring_setup", "entries uint, p ptr", "fd", "desc"},
-	426: {"io_uring_enter", "fd fd, to_submit uint, min_complete uint, flags hex, sig ptr, sz size", "int", "desc"},
-	427: {"io_uring_register", "fd fd, opcode uint, arg ptr, nr_args uint", "int", "desc"},
-	428: {"open_tree", "dfd dirfd, filename path, flags hex", "fd", "desc file"},
-	429: {"move_mount", "from_dfd dirfd, from_path path, to_dfd dirfd, to_path path, flags hex", "int", "desc file"},
-	430: {"fsopen", "fs_name str, flags hex", "fd", "desc"},
-	431: {"fsconfig", "fs_fd fd, cmd int, key str, value ptr, aux int", "int", "desc file"},
-	432: {"fsmount", "fs_fd fd, flags hex, attr_flags hex", "fd", "desc"},
-	433: {"fspick", "dfd dirfd, path path, flags hex", "fd", "desc file"},
-	434: {"pidfd_open", "pid pid, flags flags:pidfd", "fd", "desc process"},
-	435: {"clone3", "cl_args <cloneargs/size, size size", "pid", "process"},
-	436: {"close_range", "first uint, last uint, flags flags:closerange", "int", ""},
-	437: {"openat2", "dirfd dirfd, pathname path, how <openhow/size, size size", "fd", "desc file"},
-	438: {"pidfd_getfd", "pidfd fd, targetfd fd, flags hex", "fd", "desc process"},
-	439: {"faccessat2", "dirfd dirfd, pathname path, mode flags:access, flags flags:at", "int", "desc file"},
-	440: {"process_madvise", "pidfd fd, iovec ptr, vlen size, advice enum:madvise, flags hex", "size", "desc"},
-	441: {"epoll_pwait2", "epfd fd, events >epoll_event[ret], maxevents int, timeout <timespec, sigmask <sigset, sigsetsize size", "int", "desc"},
-	442: {"mount_setattr", "dfd dirfd, path path, flags hex, uattr ptr, usize size", "int", "desc file"},
-	443: {"quotactl_fd", "fd fd, cmd hex, id uint, addr ptr", "int", "desc"},
-	444: {"landlock_create_ruleset", "attr ptr, size size, flags hex", "fd", "desc"},
-	445: {"landlock_add_rule", "ruleset_fd fd, rule_type int, rule_attr ptr, flags hex", "int", "desc"},
-	446: {"landlock_restrict_self", "ruleset_fd fd, flags hex", "int", "desc"},
-	447: {"memfd_secret", "flags flags:memfd", "fd", "desc"},
-	448: {"process_mrelease", "pidfd fd, flags hex", "int", "desc"},
-	449: {"futex_waitv", "waiters ptr, nr_futexes uint, flags hex, timeout <timespec, clockid enum:clock", "int", ""},
-	450: {"set_mempolicy_home_node", "start ptr, len size, home_node ulong, flags hex", "int", "memory"},
+// descriptionText holds name, arguments, result and classes of each call, each ended by a line feed.
+const descriptionText = "" +
+	"read\nfd fd, buf out/count, count size\nsize\ndesc\n" +
+	"write\nfd fd, buf in/count, count size\nsize\ndesc\n" +
+	"open\npathname path, flags flags:open, mode mode\nfd\ndesc file\n" +
+	"close\nfd fd\nint\ndesc\n" +
+	"stat\npathname path, statbuf >stat\nint\nfile stat\n" +
+	"fstat\nfd fd, statbuf >stat\nint\ndesc fstat\n" +
+	"lstat\npathname path, statbuf >stat\nint\nfile lstat\n" +
+	"poll\nfds <>pollfd[nfds], nfds uint, timeout int\nint\ndesc\n" +
+	"lseek\nfd fd, offset off, whence enum:whence\noff\ndesc\n" +
+	"mmap\naddr ptr, length size, prot flags:prot, flags flags:mmap, fd fd, offset hex\nptr\ndesc memory\n" +
+	"mprotect\naddr ptr, len size, prot flags:prot\nint\nmemory\n" +
+	"munmap\naddr ptr, length size\nint\nmemory\n" +
+	"brk\naddr ptr\nptr\nmemory\n" +
+	"rt_sigaction\nsignum signal, act <sigaction, oldact >sigaction, sigsetsize size\nint\nsignal\n" +
+	"rt_sigprocmask\nhow enum:sigprocmask, set <sigset, oldset >sigset, sigsetsize size\nint\nsignal\n" +
+	"rt_sigreturn\n\nint\nsignal\n" +
+	"ioctl\nfd fd, request enum:ioctl, argp ptr\nint\ndesc\n" +
+	"pread64\nfd fd, buf out/count, count size, offset off\nsize\ndesc\n" +
+	"pwrite64\nfd fd, buf in/count, count size, offset off\nsize\ndesc\n" +
+	"readv\nfd fd, iov >iov/iovcnt, iovcnt int\nsize\ndesc\n" +
+	"writev\nfd fd, iov <iov/iovcnt, iovcnt int\nsize\ndesc\n" +
+	"access\npathname path, mode flags:access\nint\nfile\n" +
+	"pipe\npipefd >fdpair\nint\ndesc\n" +
+	"select\nnfds int, readfds <>fdset, writefds <>fdset, exceptfds <>fdset, timeout <>timeval\nint\ndesc\n" +
+	"sched_yield\n\nint\n\n" +
+	"mremap\nold_address ptr, old_size size, new_size size, flags flags:mremap, new_address ptr\nptr\nmemory\n" +
+	"msync\naddr ptr, length size, flags flags:msync\nint\nmemory\n" +
+	"mincore\naddr ptr, length size, vec ptr\nint\nmemory\n" +
+	"madvise\naddr ptr, length size, advice enum:madvise\nint\nmemory\n" +
+	"shmget\nkey hex, size size, shmflg hex\nint\nipc\n" +
+	"shmat\nshmid int, shmaddr ptr, shmflg hex\nptr\nipc memory\n" +
+	"shmctl\nshmid int, cmd int, buf ptr\nint\nipc\n" +
+	"dup\noldfd fd\nfd\ndesc\n" +
+	"dup2\noldfd fd, newfd fd\nfd\ndesc\n" +
+	"pause\n\nint\nsignal\n" +
+	"nanosleep\nreq <timespec, rem >timespec\nint\nclock\n" +
+	"getitimer\nwhich enum:itimer, curr_value >itimerval\nint\nclock\n" +
+	"alarm\nseconds uint\nint\nclock\n" +
+	"setitimer\nwhich enum:itimer, new_value <itimerval, old_value >itimerval\nint\nclock\n" +
+	"getpid\n\npid\npure\n" +
+	"sendfile\nout_fd fd, in_fd fd, offset <>offset, count size\nsize\ndesc network\n" +
+	"socket\ndomain enum:af, type flags:socktype, protocol int\nfd\nnetwork\n" +
+	"connect\nsockfd fd, addr <sockaddr/addrlen, addrlen uint\nint\nnetwork\n" +
+	"accept\nsockfd fd, addr >sockaddr/addrlen, addrlen <>socklen\nfd\nnetwork\n" +
+	"sendto\nsockfd fd, buf in/len, len size, flags flags:msg, dest_addr <sockaddr/addrlen, addrlen uint\nsize\nnetwork\n" +
+	"recvfrom\nsockfd fd, buf out/len, len size, flags flags:msg, src_addr >sockaddr/addrlen, addrlen <>socklen\nsize\nnetwork\n" +
+	"sendmsg\nsockfd fd, msg <msghdr, flags flags:msg\nsize\nnetwork\n" +
+	"recvmsg\nsockfd fd, msg >msghdr, flags flags:msg\nsize\nnetwork\n" +
+	"shutdown\nsockfd fd, how enum:shutdown\nint\nnetwork\n" +
+	"bind\nsockfd fd, addr <sockaddr/addrlen, addrlen uint\nint\nnetwork\n" +
+	"listen\nsockfd fd, backlog int\nint\nnetwork\n" +
+	"getsockname\nsockfd fd, addr >sockaddr/addrlen, addrlen <>socklen\nint\nnetwork\n" +
+	"getpeername\nsockfd fd, addr >sockaddr/addrlen, addrlen <>socklen\nint\nnetwork\n" +
+	"socketpair\ndomain enum:af, type flags:socktype, protocol int, sv >fdpair\nint\nnetwork\n" +
+	"setsockopt\nsockfd fd, level enum:sol, optname int, optval in/optlen, optlen uint\nint\nnetwork\n" +
+	"getsockopt\nsockfd fd, level enum:sol, optname int, optval ptr, optlen <>socklen\nint\nnetwork\n" +
+	"clone\nflags flags:clone, stack ptr, parent_tid ptr, child_tid ptr, tls hex\npid\nprocess\n" +
+	"fork\n\npid\nprocess\n" +
+	"vfork\n\npid\nprocess\n" +
+	"execve\npathname path, argv <argv, envp <envp\nint\nfile process\n" +
+	"exit\nstatus int\nnone\nprocess\n" +
+	"wait4\npid int, wstatus >wstatus, options flags:wait, rusage >rusage\npid\nprocess\n" +
+	"kill\npid pid, sig signal\nint\nsignal\n" +
+	"uname\nbuf >utsname\nint\n\n" +
+	"semget\nkey hex, nsems int, semflg hex\nint\nipc\n" +
+	"semop\nsemid int, sops ptr, nsops size\nint\nipc\n" +
+	"semctl\nsemid int, semnum int, cmd int, arg hex\nint\nipc\n" +
+	"shmdt\nshmaddr ptr\nint\nipc memory\n" +
+	"msgget\nkey hex, msgflg hex\nint\nipc\n" +
+	"msgsnd\nmsqid int, msgp ptr, msgsz size, msgflg hex\nint\nipc\n" +
+	"msgrcv\nmsqid int, msgp ptr, msgsz size, msgtyp long, msgflg hex\nsize\nipc\n" +
+	"msgctl\nmsqid int, cmd int, buf ptr\nint\nipc\n" +
+	"fcntl\nfd fd, cmd enum:fcntl, arg hex\nint\ndesc\n" +
+	"flock\nfd fd, operation flags:flock\nint\ndesc\n" +
+	"fsync\nfd fd\nint\ndesc\n" +
+	"fdatasync\nfd fd\nint\ndesc\n" +
+	"truncate\npath path, length off\nint\nfile\n" +
+	"ftruncate\nfd fd, length off\nint\ndesc\n" +
+	"getdents\nfd fd, dirp >dirents/count, count uint\nsize\ndesc\n" +
+	"getcwd\nbuf >path, size size\nsize\nfile\n" +
+	"chdir\npath path\nint\nfile\n" +
+	"fchdir\nfd fd\nint\ndesc\n" +
+	"rename\noldpath path, newpath path\nint\nfile\n" +
+	"mkdir\npathname path, mode mode\nint\nfile\n" +
+	"rmdir\npathname path\nint\nfile\n" +
+	"creat\npathname path, mode mode\nfd\ndesc file\n" +
+	"link\noldpath path, newpath path\nint\nfile\n" +
+	"unlink\npathname path\nint\nfile\n" +
+	"symlink\ntarget str, linkpath path\nint\nfile\n" +
+	"readlink\npathname path, buf out/bufsiz, bufsiz size\nsize\nfile\n" +
+	"chmod\npathname path, mode mode\nint\nfile\n" +
+	"fchmod\nfd fd, mode mode\nint\ndesc\n" +
+	"chown\npathname path, owner uid, group gid\nint\nfile\n" +
+	"fchown\nfd fd, owner uid, group gid\nint\ndesc\n" +
+	"lchown\npathname path, owner uid, group gid\nint\nfile\n" +
+	"umask\nmask mode\nmode\n\n" +
+	"gettimeofday\ntv >timeval, tz >timezone\nint\nclock\n" +
+	"getrlimit\nresource enum:rlimit, rlim >rlimit\nint\n\n" +
+	"getrusage\nwho enum:rusagewho, usage >rusage\nint\n\n" +
+	"sysinfo\ninfo >sysinfo\nint\n\n" +
+	"times\nbuf >tms\nlong\n\n" +
+	"ptrace\nrequest enum:ptrace, pid pid, addr ptr, data ptr\nlong\n\n" +
+	"getuid\n\nuid\ncreds pure\n" +
+	"syslog\ntype int, bufp ptr, len int\nint\n\n" +
+	"getgid\n\ngid\ncreds pure\n" +
+	"setuid\nuid uid\nint\ncreds\n" +
+	"setgid\ngid gid\nint\ncreds\n" +
+	"geteuid\n\nuid\ncreds pure\n" +
+	"getegid\n\ngid\ncreds pure\n" +
+	"setpgid\npid pid, pgid pid\nint\n\n" +
+	"getppid\n\npid\npure\n" +
+	"getpgrp\n\npid\npure\n" +
+	"setsid\n\npid\n\n" +
+	"setreuid\nruid uid, euid uid\nint\ncreds\n" +
+	"setregid\nrgid gid, egid gid\nint\ncreds\n" +
+	"getgroups\nsize int, list >gid[size]\nint\ncreds\n" +
+	"setgroups\nsize int, list <gid[size]\nint\ncreds\n" +
+	"setresuid\nruid uid, euid uid, suid uid\nint\ncreds\n" +
+	"getresuid\nruid >uint, euid >uint, suid >uint\nint\ncreds\n" +
+	"setresgid\nrgid gid, egid gid, sgid gid\nint\ncreds\n" +
+	"getresgid\nrgid >uint, egid >uint, sgid >uint\nint\ncreds\n" +
+	"getpgid\npid pid\npid\n\n" +
+	"setfsuid\nfsuid uid\nuid\ncreds\n" +
+	"setfsgid\nfsgid gid\ngid\ncreds\n" +
+	"getsid\npid pid\npid\n\n" +
+	"capget\nhdrp <caphdr, datap >capdata\nint\ncreds\n" +
+	"capset\nhdrp <caphdr, datap <capdata\nint\ncreds\n" +
+	"rt_sigpending\nset >sigset, sigsetsize size\nint\nsignal\n" +
+	"rt_sigtimedwait\nset <sigset, info >siginfo, timeout <timespec, sigsetsize size\nint\nsignal\n" +
+	"rt_sigqueueinfo\ntgid pid, sig signal, info <siginfo\nint\nsignal\n" +
+	"rt_sigsuspend\nmask <sigset, sigsetsize size\nint\nsignal\n" +
+	"sigaltstack\nss <stack, old_ss >stack\nint\nsignal\n" +
+	"utime\nfilename path, times <utimbuf\nint\nfile\n" +
+	"mknod\npathname path, mode mode, dev dev\nint\nfile\n" +
+	"uselib\nlibrary path\nint\nfile\n" +
+	"personality\npersona hex\nhex\n\n" +
+	"ustat\ndev dev, ubuf ptr\nint\nstatfs\n" +
+	"statfs\npath path, buf >statfs\nint\nfile statfs\n" +
+	"fstatfs\nfd fd, buf >statfs\nint\ndesc\n" +
+	"sysfs\noption int, arg1 hex, arg2 hex\nint\n\n" +
+	"getpriority\nwhich enum:prio, who int\nint\n\n" +
+	"setpriority\nwhich enum:prio, who int, prio int\nint\n\n" +
+	"sched_setparam\npid pid, param <schedparam\nint\n\n" +
+	"sched_getparam\npid pid, param >schedparam\nint\n\n" +
+	"sched_setscheduler\npid pid, policy enum:sched, param <schedparam\nint\n\n" +
+	"sched_getscheduler\npid pid\nint\n\n" +
+	"sched_get_priority_max\npolicy enum:sched\nint\n\n" +
+	"sched_get_priority_min\npolicy enum:sched\nint\n\n" +
+	"sched_rr_get_interval\npid pid, tp >timespec\nint\n\n" +
+	"mlock\naddr ptr, len size\nint\nmemory\n" +
+	"munlock\naddr ptr, len size\nint\nmemory\n" +
+	"mlockall\nflags flags:mlockall\nint\nmemory\n" +
+	"munlockall\n\nint\nmemory\n" +
+	"vhangup\n\nint\n\n" +
+	"modify_ldt\nfunc int, ptr ptr, bytecount ulong\nint\n\n" +
+	"pivot_root\nnew_root path, put_old path\nint\nfile\n" +
+	"_sysctl\nargs ptr\nint\n\n" +
+	"prctl\noption enum:prctl, arg2 hex, arg3 hex, arg4 hex, arg5 hex\nint\n\n" +
+	"arch_prctl\ncode enum:arch_prctl, addr ptr\nint\n\n" +
+	"adjtimex\nbuf ptr\nint\nclock\n" +
+	"setrlimit\nresource enum:rlimit, rlim <rlimit\nint\n\n" +
+	"chroot\npath path\nint\nfile\n" +
+	"sync\n\nint\n\n" +
+	"acct\nfilename path\nint\nfile\n" +
+	"settimeofday\ntv <timeval, tz <timezone\nint\nclock\n" +
+	"mount\nsource str, target path, filesystemtype str, mountflags flags:mount, data str\nint\nfile\n" +
+	"umount2\ntarget path, flags flags:umount\nint\nfile\n" +
+	"swapon\npath path, swapflags hex\nint\nfile\n" +
+	"swapoff\npath path\nint\nfile\n" +
+	"reboot\nmagic hex, magic2 hex, op hex, arg ptr\nint\n\n" +
+	"sethostname\nname str, len size\nint\n\n" +
+	"setdomainname\nname str, len size\nint\n\n" +
+	"iopl\nlevel int\nint\n\n" +
+	"ioperm\nfrom ulong, num ulong, turn_on int\nint\n\n" +
+	"create_module\n\nint\n\n" +
+	"init_module\nmodule_image ptr, len size, param_values str\nint\n\n" +
+	"delete_module\nname str, flags hex\nint\n\n" +
+	"get_kernel_syms\n\nint\n\n" +
+	"query_module\n\nint\n\n" +
+	"quotactl\ncmd hex, special path, id uint, addr ptr\nint\nfile\n" +
+	"nfsservctl\n\nint\n\n" +
+	"getpmsg\n\nint\n\n" +
+	"putpmsg\n\nint\n\n" +
+	"afs_syscall\n\nint\n\n" +
+	"tuxcall\n\nint\n\n" +
+	"security\n\nint\n\n" +
+	"gettid\n\npid\npure\n" +
+	"readahead\nfd fd, offset off, count size\nsize\ndesc\n" +
+	"setxattr\npath path, name str, value in/size, size size, flags flags:xattr\nint\nfile\n" +
+	"lsetxattr\npath path, name str, value in/size, size size, flags flags:xattr\nint\nfile\n" +
+	"fsetxattr\nfd fd, name str, value in/size, size size, flags flags:xattr\nint\ndesc\n" +
+	"getxattr\npath path, name str, value out/size, size size\nsize\nfile\n" +
+	"lgetxattr\npath path, name str, value out/size, size size\nsize\nfile\n" +
+	"fgetxattr\nfd fd, name str, value out/size, size size\nsize\ndesc\n" +
+	"listxattr\npath path, list out/size, size size\nsize\nfile\n" +
+	"llistxattr\npath path, list out/size, size size\nsize\nfile\n" +
+	"flistxattr\nfd fd, list out/size, size size\nsize\ndesc\n" +
+	"removexattr\npath path, name str\nint\nfile\n" +
+	"lremovexattr\npath path, name str\nint\nfile\n" +
+	"fremovexattr\nfd fd, name str\nint\ndesc\n" +
+	"tkill\ntid pid, sig signal\nint\nsignal\n" +
+	"time\ntloc >time\nlong\nclock\n" +
+	"futex\nuaddr ptr, futex_op enum:futex, val uint, timeout <timespec, uaddr2 ptr, val3 uint\nint\n\n" +
+	"sched_setaffinity\npid pid, cpusetsize size, mask <cpuset/cpusetsize\nint\n\n" +
+	"sched_getaffinity\npid pid, cpusetsize size, mask >cpuset/cpusetsize\nint\n\n" +
+	"set_thread_area\nu_info ptr\nint\n\n" +
+	"io_setup\nnr_events uint, ctx_idp ptr\nint\nmemory\n" +
+	"io_destroy\nctx_id hex\nint\nmemory\n" +
+	"io_getevents\nctx_id hex, min_nr long, nr long, events ptr, timeout <timespec\nint\n\n" +
+	"io_submit\nctx_id hex, nr long, iocbpp ptr\nint\n\n" +
+	"io_cancel\nctx_id hex, iocb ptr, result ptr\nint\n\n" +
+	"get_thread_area\nu_info ptr\nint\n\n" +
+	"lookup_dcookie\ncookie ulong, buffer ptr, len size\nint\n\n" +
+	"epoll_create\nsize int\nfd\ndesc\n" +
+	"epoll_ctl_old\n\nint\n\n" +
+	"epoll_wait_old\n\nint\n\n" +
+	"remap_file_pages\naddr ptr, size size, prot flags:prot, pgoff size, flags flags:mmap\nint\nmemory\n" +
+	"getdents64\nfd fd, dirp >dirents64/count, count uint\nsize\ndesc\n" +
+	"set_tid_address\ntidptr ptr\npid\n\n" +
+	"restart_syscall\n\nint\n\n" +
+	"semtimedop\nsemid int, sops ptr, nsops size, timeout <timespec\nint\nipc\n" +
+	"fadvise64\nfd fd, offset off, len off, advice enum:fadvise\nint\ndesc\n" +
+	"timer_create\nclockid enum:clock, sevp <sigevent, timerid >int\nint\n\n" +
+	"timer_settime\ntimerid int, flags flags:timer, new_value <itimerspec, old_value >itimerspec\nint\n\n" +
+	"timer_gettime\ntimerid int, curr_value >itimerspec\nint\n\n" +
+	"timer_getoverrun\ntimerid int\nint\n\n" +
+	"timer_delete\ntimerid int\nint\n\n" +
+	"clock_settime\nclockid enum:clock, tp <timespec\nint\nclock\n" +
+	"clock_gettime\nclockid enum:clock, tp >timespec\nint\nclock\n" +
+	"clock_getres\nclockid enum:clock, res >timespec\nint\nclock\n" +
+	"clock_nanosleep\nclockid enum:clock, flags flags:timer, request <timespec, remain >timespec\nint\nclock\n" +
+	"exit_group\nstatus int\nnone\nprocess\n" +
+	"epoll_wait\nepfd fd, events >epoll_event[ret], maxevents int, timeout int\nint\ndesc\n" +
+	"epoll_ctl\nepfd fd, op enum:epollctl, fd fd, event <epoll_event\nint\ndesc\n" +
+	"tgkill\ntgid pid, tid pid, sig signal\nint\nsignal\n" +
+	"utimes\nfilename path, times <timeval[2]\nint\nfile\n" +
+	"vserver\n\nint\n\n" +
+	"mbind\naddr ptr, len size, mode int, nodemask ptr, maxnode ulong, flags hex\nint\nmemory\n" +
+	"set_mempolicy\nmode int, nodemask ptr, maxnode ulong\nint\nmemory\n" +
+	"get_mempolicy\nmode ptr, nodemask ptr, maxnode ulong, addr ptr, flags hex\nint\nmemory\n" +
+	"mq_open\nname str, oflag flags:open, mode mode, attr ptr\nfd\ndesc\n" +
+	"mq_unlink\nname str\nint\n\n" +
+	"mq_timedsend\nmqdes fd, msg_ptr in/msg_len, msg_len size, msg_prio uint, abs_timeout <timespec\nint\ndesc\n" +
+	"mq_timedreceive\nmqdes fd, msg_ptr out/msg_len, msg_len size, msg_prio ptr, abs_timeout <timespec\nsize\ndesc\n" +
+	"mq_notify\nmqdes fd, sevp <sigevent\nint\ndesc\n" +
+	"mq_getsetattr\nmqdes fd, newattr ptr, oldattr ptr\nint\ndesc\n" +
+	"kexec_load\nentry hex, nr_segments ulong, segments ptr, flags hex\nint\n\n" +
+	"waitid\nidtype enum:idtype, id int, infop >siginfo, options flags:wait, rusage >rusage\nint\nprocess\n" +
+	"add_key\ntype str, description str, payload ptr, plen size, keyring int\nint\n\n" +
+	"request_key\ntype str, description str, callout_info str, dest_keyring int\nint\n\n" +
+	"keyctl\noperation int, arg2 hex, arg3 hex, arg4 hex, arg5 hex\nint\n\n" +
+	"ioprio_set\nwhich int, who int, ioprio hex\nint\n\n" +
+	"ioprio_get\nwhich int, who int\nint\n\n" +
+	"inotify_init\n\nfd\ndesc\n" +
+	"inotify_add_watch\nfd fd, pathname path, mask flags:inotify\nint\ndesc file\n" +
+	"inotify_rm_watch\nfd fd, wd int\nint\ndesc\n" +
+	"migrate_pages\npid pid, maxnode ulong, old_nodes ptr, new_nodes ptr\nint\nmemory\n" +
+	"openat\ndirfd dirfd, pathname path, flags flags:open, mode mode\nfd\ndesc file\n" +
+	"mkdirat\ndirfd dirfd, pathname path, mode mode\nint\ndesc file\n" +
+	"mknodat\ndirfd dirfd, pathname path, mode mode, dev dev\nint\ndesc file\n" +
+	"fchownat\ndirfd dirfd, pathname path, owner uid, group gid, flags flags:at\nint\ndesc file\n" +
+	"futimesat\ndirfd dirfd, pathname path, times <timeval[2]\nint\ndesc file\n" +
+	"newfstatat\ndirfd dirfd, pathname path, statbuf >stat, flags flags:at\nint\ndesc file fstat\n" +
+	"unlinkat\ndirfd dirfd, pathname path, flags flags:at\nint\ndesc file\n" +
+	"renameat\nolddirfd dirfd, oldpath path, newdirfd dirfd, newpath path\nint\ndesc file\n" +
+	"linkat\nolddirfd dirfd, oldpath path, newdirfd dirfd, newpath path, flags flags:at\nint\ndesc file\n" +
+	"symlinkat\ntarget str, newdirfd dirfd, linkpath path\nint\ndesc file\n" +
+	"readlinkat\ndirfd dirfd, pathname path, buf out/bufsiz, bufsiz size\nsize\ndesc file\n" +
+	"fchmodat\ndirfd dirfd, pathname path, mode mode\nint\ndesc file\n" +
+	"faccessat\ndirfd dirfd, pathname path, mode flags:access\nint\ndesc file\n" +
+	"pselect6\nnfds int, readfds <>fdset, writefds <>fdset, exceptfds <>fdset, timeout <timespec, sigmask <sigsetarg\nint\ndesc\n" +
+	"ppoll\nfds <>pollfd[nfds], nfds uint, tmo_p <>timespec, sigmask <sigset, sigsetsize size\nint\ndesc\n" +
+	"unshare\nflags flags:clone\nint\nprocess\n" +
+	"set_robust_list\nhead ptr, len size\nint\n\n" +
+	"get_robust_list\npid pid, head_ptr ptr, len_ptr ptr\nint\n\n" +
+	"splice\nfd_in fd, off_in <>offset, fd_out fd, off_out <>offset, len size, flags flags:splice\nsize\ndesc\n" +
+	"tee\nfd_in fd, fd_out fd, len size, flags flags:splice\nsize\ndesc\n" +
+	"sync_file_range\nfd fd, offset off, nbytes off, flags hex\nint\ndesc\n" +
+	"vmsplice\nfd fd, iov <iov/nr_segs, nr_segs ulong, flags flags:splice\nsize\ndesc\n" +
+	"move_pages\npid pid, count ulong, pages ptr, nodes ptr, status ptr, flags hex\nint\nmemory\n" +
+	"utimensat\ndirfd dirfd, pathname path, times <timespec[2], flags flags:at\nint\ndesc file\n" +
+	"epoll_pwait\nepfd fd, events >epoll_event[ret], maxevents int, timeout int, sigmask <sigset, sigsetsize size\nint\ndesc\n" +
+	"signalfd\nfd fd, mask <sigset, sizemask size\nfd\ndesc signal\n" +
+	"timerfd_create\nclockid enum:clock, flags flags:timerfd\nfd\ndesc\n" +
+	"eventfd\ninitval uint\nfd\ndesc\n" +
+	"fallocate\nfd fd, mode flags:fallocate, offset off, len off\nint\ndesc\n" +
+	"timerfd_settime\nfd fd, flags flags:timer, new_value <itimerspec, old_value >itimerspec\nint\ndesc\n" +
+	"timerfd_gettime\nfd fd, curr_value >itimerspec\nint\ndesc\n" +
+	"accept4\nsockfd fd, addr >sockaddr/addrlen, addrlen <>socklen, flags flags:socktype\nfd\nnetwork\n" +
+	"signalfd4\nfd fd, mask <sigset, sizemask size, flags flags:signalfd\nfd\ndesc signal\n" +
+	"eventfd2\ninitval uint, flags flags:eventfd\nfd\ndesc\n" +
+	"epoll_create1\nflags flags:epoll\nfd\ndesc\n" +
+	"dup3\noldfd fd, newfd fd, flags flags:open\nfd\ndesc\n" +
+	"pipe2\npipefd >fdpair, flags flags:open\nint\ndesc\n" +
+	"inotify_init1\nflags flags:open\nfd\ndesc\n" +
+	"preadv\nfd fd, iov >iov/iovcnt, iovcnt int, pos_l off, pos_h hex\nsize\ndesc\n" +
+	"pwritev\nfd fd, iov <iov/iovcnt, iovcnt int, pos_l off, pos_h hex\nsize\ndesc\n" +
+	"rt_tgsigqueueinfo\ntgid pid, tid pid, sig signal, info <siginfo\nint\nsignal\n" +
+	"perf_event_open\nattr ptr, pid pid, cpu int, group_fd fd, flags hex\nfd\ndesc\n" +
+	"recvmmsg\nsockfd fd, msgvec >mmsghdr[vlen], vlen uint, flags flags:msg, timeout <timespec\nint\nnetwork\n" +
+	"fanotify_init\nflags hex, event_f_flags flags:open\nfd\ndesc\n" +
+	"fanotify_mark\nfanotify_fd fd, flags hex, mask hex, dirfd dirfd, pathname path\nint\ndesc file\n" +
+	"prlimit64\npid pid, resource enum:rlimit, new_limit <rlimit, old_limit >rlimit\nint\n\n" +
+	"name_to_handle_at\ndirfd dirfd, pathname path, handle ptr, mount_id ptr, flags flags:at\nint\ndesc file\n" +
+	"open_by_handle_at\nmount_fd fd, handle ptr, flags flags:open\nfd\ndesc\n" +
+	"clock_adjtime\nclockid enum:clock, buf ptr\nint\nclock\n" +
+	"syncfs\nfd fd\nint\ndesc\n" +
+	"sendmmsg\nsockfd fd, msgvec <mmsghdr[vlen], vlen uint, flags flags:msg\nint\nnetwork\n" +
+	"setns\nfd fd, nstype flags:clone\nint\ndesc\n" +
+	"getcpu\ncpu >uint, node >uint, tcache ptr\nint\n\n" +
+	"process_vm_readv\npid pid, local_iov >iov/liovcnt, liovcnt ulong, remote_iov ptr, riovcnt ulong, flags hex\nsize\n\n" +
+	"process_vm_writev\npid pid, local_iov <iov/liovcnt, liovcnt ulong, remote_iov ptr, riovcnt ulong, flags hex\nsize\n\n" +
+	"kcmp\npid1 pid, pid2 pid, type int, idx1 ulong, idx2 ulong\nint\n\n" +
+	"finit_module\nfd fd, param_values str, flags hex\nint\ndesc\n" +
+	"sched_setattr\npid pid, attr <schedattr, flags hex\nint\n\n" +
+	"sched_getattr\npid pid, attr >schedattr, size uint, flags hex\nint\n\n" +
+	"renameat2\nolddirfd dirfd, oldpath path, newdirfd dirfd, newpath path, flags flags:rename\nint\ndesc file\n" +
+	"seccomp\noperation enum:seccomp, flags hex, args ptr\nint\n\n" +
+	"getrandom\nbuf out/buflen, buflen size, flags flags:getrandom\nsize\n\n" +
+	"memfd_create\nname str, flags flags:memfd\nfd\ndesc\n" +
+	"kexec_file_load\nkernel_fd fd, initrd_fd fd, cmdline_len ulong, cmdline str, flags hex\nint\ndesc\n" +
+	"bpf\ncmd int, attr ptr, size uint\nint\ndesc\n" +
+	"execveat\ndirfd dirfd, pathname path, argv <argv, envp <envp, flags flags:at\nint\ndesc file process\n" +
+	"userfaultfd\nflags flags:open\nfd\ndesc\n" +
+	"membarrier\ncmd enum:membarrier, flags hex, cpu_id int\nint\nmemory\n" +
+	"mlock2\naddr ptr, len size, flags hex\nint\nmemory\n" +
+	"copy_file_range\nfd_in fd, off_in <>offset, fd_out fd, off_out <>offset, len size, flags hex\nsize\ndesc\n" +
+	"preadv2\nfd fd, iov >iov/iovcnt, iovcnt int, pos_l off, pos_h hex, flags flags:rwf\nsize\ndesc\n" +
+	"pwritev2\nfd fd, iov <iov/iovcnt, iovcnt int, pos_l off, pos_h hex, flags flags:rwf\nsize\ndesc\n" +
+	"pkey_mprotect\naddr ptr, len size, prot flags:prot, pkey int\nint\nmemory\n" +
+	"pkey_alloc\nflags hex, access_rights hex\nint\n\n" +
+	"pkey_free\npkey int\nint\n\n" +
+	"statx\ndirfd dirfd, pathname path, flags flags:at, mask flags:statx, statxbuf >statx\nint\ndesc file fstat stat\n" +
+	"io_pgetevents\nctx_id hex, min_nr long, nr long, events ptr, timeout <timespec, sig ptr\nint\n\n" +
+	"rseq\nrseq ptr, rseq_len uint, flags hex, sig hex\nint\n\n" +
+	"pidfd_send_signal\npidfd fd, sig signal, info <siginfo, flags hex\nint\ndesc signal process\n" +
+	"io_uring_setup\nentries uint, p ptr\nfd\ndesc\n" +
+	"io_uring_enter\nfd fd, to_submit uint, min_complete uint, flags hex, sig ptr, sz size\nint\ndesc\n" +
+	"io_uring_register\nfd fd, opcode uint, arg ptr, nr_args uint\nint\ndesc\n" +
+	"open_tree\ndfd dirfd, filename path, flags hex\nfd\ndesc file\n" +
+	"move_mount\nfrom_dfd dirfd, from_path path, to_dfd dirfd, to_path path, flags hex\nint\ndesc file\n" +
+	"fsopen\nfs_name str, flags hex\nfd\ndesc\n" +
+	"fsconfig\nfs_fd fd, cmd int, key str, value ptr, aux int\nint\ndesc file\n" +
+	"fsmount\nfs_fd fd, flags hex, attr_flags hex\nfd\ndesc\n" +
+	"fspick\ndfd dirfd, path path, flags hex\nfd\ndesc file\n" +
+	"pidfd_open\npid pid, flags flags:pidfd\nfd\ndesc process\n" +
+	"clone3\ncl_args <cloneargs/size, size size\npid\nprocess\n" +
+	"close_range\nfirst uint, last uint, flags flags:closerange\nint\n\n" +
+	"openat2\ndirfd dirfd, pathname path, how <openhow/size, size size\nfd\ndesc file\n" +
+	"pidfd_getfd\npidfd fd, targetfd fd, flags hex\nfd\ndesc process\n" +
+	"faccessat2\ndirfd dirfd, pathname path, mode flags:access, flags flags:at\nint\ndesc file\n" +
+	"process_madvise\npidfd fd, iovec ptr, vlen size, advice enum:madvise, flags hex\nsize\ndesc\n" +
+	"epoll_pwait2\nepfd fd, events >epoll_event[ret], maxevents int, timeout <timespec, sigmask <sigset, sigsetsize size\nint\ndesc\n" +
+	"mount_setattr\ndfd dirfd, path path, flags hex, uattr ptr, usize size\nint\ndesc file\n" +
+	"quotactl_fd\nfd fd, cmd hex, id uint, addr ptr\nint\ndesc\n" +
+	"landlock_create_ruleset\nattr ptr, size size, flags hex\nfd\ndesc\n" +
+	"landlock_add_rule\nruleset_fd fd, rule_type int, rule_attr ptr, flags hex\nint\ndesc\n" +
+	"landlock_restrict_self\nruleset_fd fd, flags hex\nint\ndesc\n" +
+	"memfd_secret\nflags flags:memfd\nfd\ndesc\n" +
+	"process_mrelease\npidfd fd, flags hex\nint\ndesc\n" +
+	"futex_waitv\nwaiters ptr, nr_futexes uint, flags hex, timeout <timespec, clockid enum:clock\nint\n\n" +
+	"set_mempolicy_home_node\nstart ptr, len size, home_node ulong, flags hex\nint\nmemory\n"
+
+// descriptionAt is one more than where a call's description begins; 0 is no call.
+var descriptionAt = [tableSize]uint16{
+	0:   1,
+	1:   49,
+	2:   97,
+	3:   158,
+	4:   179,
+	5:   227,
+	6:   269,
+	7:   319,
+	8:   376,
+	9:   429,
+	10:  526,
+	11:  582,
+	12:  622,
+	13:  646,
+	14:  736,
+	15:  829,
+	16:  854,
+	17:  905,
+	18:  968,
+	19:  1031,
+	20:  1082,
+	21:  1134,
+	22:  1183,
+	23:  1212,
+	24:  1310,
+	25:  1328,
+	26:  1429,
+	27:  1487,
+	28:  1537,
+	29:  1599,
+	30:  1645,
+	31:  1701,
+	32:  1744,
+	33:  1765,
+	34:  1797,
+	35:  1815,
+	36:  1864,
+	37:  1925,
+	38:  1954,
+	39:  2036,
+	40:  2053,
+	41:  2129,
+	42:  2197,
+	43:  2265,
+	44:  2336,
+	45:  2448,
+	46:  2567,
+	47:  2628,
+	48:  2689,
+	49:  2739,
+	50:  2804,
+	51:  2846,
+	52:  2923,
+	53:  3000,
+	54:  3085,
+	55:  3178,
+	56:  3270,
+	57:  3357,
+	58:  3375,
+	59:  3394,
+	60:  3456,
+	61:  3485,
+	62:  3565,
+	63:  3601,
+	64:  3625,
+	65:  3671,
+	66:  3717,
+	67:  3772,
+	68:  3805,
+	69:  3840,
+	70:  3899,
+	71:  3972,
+	72:  4015,
+	73:  4061,
+	74:  4105,
+	75:  4126,
+	76:  4151,
+	77:  4191,
+	78:  4228,
+	79:  4286,
+	80:  4324,
+	81:  4349,
+	82:  4371,
+	83:  4414,
+	84:  4454,
+	85:  4483,
+	86:  4527,
+	87:  4568,
+	88:  4598,
+	89:  4641,
+	90:  4703,
+	91:  4743,
+	92:  4776,
+	93:  4827,
+	94:  4871,
+	95:  4923,
+	96:  4945,
+	97:  4994,
+	98:  5044,
+	99:  5093,
+	100: 5120,
+	101: 5141,
+	102: 5203,
+	103: 5226,
+	104: 5266,
+	105: 5289,
+	106: 5314,
+	107: 5339,
+	108: 5363,
+	109: 5387,
+	110: 5418,
+	111: 5436,
+	112: 5454,
+	113: 5467,
+	114: 5505,
+	115: 5543,
+	116: 5589,
+	117: 5635,
+	118: 5684,
+	119: 5739,
+	120: 5788,
+	121: 5843,
+	122: 5864,
+	123: 5893,
+	124: 5922,
+	125: 5942,
+	126: 5988,
+	127: 6034,
+	128: 6088,
+	129: 6178,
+	130: 6241,
+	131: 6296,
+	132: 6344,
+	133: 6389,
+	134: 6438,
+	135: 6467,
+	136: 6496,
+	137: 6531,
+	138: 6577,
+	139: 6613,
+	140: 6655,
+	141: 6697,
+	142: 6749,
+	143: 6796,
+	144: 6843,
+	145: 6913,
+	146: 6945,
+	147: 6991,
+	148: 7037,
+	149: 7086,
+	150: 7122,
+	151: 7160,
+	152: 7201,
+	153: 7224,
+	154: 7238,
+	155: 7289,
+	156: 7337,
+	157: 7359,
+	158: 7428,
+	159: 7475,
+	160: 7502,
+	161: 7552,
+	162: 7578,
+	163: 7589,
+	164: 7617,
+	165: 7666,
+	166: 7759,
+	167: 7808,
+	168: 7849,
+	169: 7876,
+	170: 7927,
+	171: 7963,
+	172: 8001,
+	173: 8021,
+	174: 8068,
+	175: 8088,
+	176: 8150,
+	177: 8189,
+	178: 8211,
+	179: 8230,
+	180: 8289,
+	181: 8306,
+	182: 8320,
+	183: 8334,
+	184: 8352,
+	185: 8366,
+	186: 8381,
+	187: 8398,
+	188: 8448,
+	189: 8531,
+	190: 8615,
+	191: 8695,
+	192: 8761,
+	193: 8828,
+	194: 8891,
+	195: 8947,
+	196: 9004,
+	197: 9057,
+	198: 9098,
+	199: 9140,
+	200: 9178,
+	201: 9215,
+	202: 9242,
+	203: 9336,
+	204: 9409,
+	205: 9482,
+	206: 9514,
+	207: 9562,
+	208: 9595,
+	209: 9677,
+	210: 9724,
+	211: 9772,
+	212: 9804,
+	213: 9859,
+	214: 9889,
+	215: 9909,
+	216: 9930,
+	217: 10025,
+	218: 10087,
+	219: 10119,
+	220: 10141,
+	221: 10211,
+	222: 10278,
+	223: 10345,
+	224: 10441,
+	225: 10496,
+	226: 10530,
+	227: 10560,
+	228: 10617,
+	229: 10674,
+	230: 10731,
+	231: 10832,
+	232: 10867,
+	233: 10949,
+	234: 11021,
+	235: 11069,
+	236: 11118,
+	237: 11132,
+	238: 11218,
+	239: 11281,
+	240: 11365,
+	241: 11429,
+	242: 11453,
+	243: 11556,
+	244: 11663,
+	245: 11707,
+	246: 11765,
+	247: 11835,
+	248: 11933,
+	249: 12009,
+	250: 12088,
+	251: 12154,
+	252: 12201,
+	253: 12236,
+	254: 12258,
+	255: 12331,
+	256: 12371,
+	257: 12449,
+	258: 12525,
+	259: 12585,
+	260: 12654,
+	261: 12742,
+	262: 12812,
+	263: 12901,
+	264: 12967,
+	265: 13049,
+	266: 13145,
+	267: 13211,
+	268: 13293,
+	269: 13354,
+	270: 13424,
+	271: 13544,
+	272: 13641,
+	273: 13679,
+	274: 13719,
+	275: 13775,
+	276: 13877,
+	277: 13941,
+	278: 14007,
+	279: 14085,
+	280: 14173,
+	281: 14260,
+	282: 14377,
+	283: 14436,
+	284: 14499,
+	285: 14528,
+	286: 14596,
+	287: 14692,
+	288: 14747,
+	289: 14841,
+	290: 14923,
+	291: 14974,
+	292: 15014,
+	293: 15064,
+	294: 15112,
+	295: 15151,
+	296: 15225,
+	297: 15300,
+	298: 15374,
+	299: 15449,
+	300: 15550,
+	301: 15608,
+	302: 15700,
+	303: 15783,
+	304: 15884,
+	305: 15952,
+	306: 16004,
+	307: 16026,
+	308: 16108,
+	309: 16149,
+	310: 16195,
+	311: 16307,
+	312: 16420,
+	313: 16483,
+	314: 16540,
+	315: 16595,
+	316: 16661,
+	317: 16764,
+	318: 16821,
+	319: 16888,
+	320: 16937,
+	321: 17032,
+	322: 17074,
+	323: 17172,
+	324: 17209,
+	325: 17274,
+	326: 17322,
+	327: 17424,
+	328: 17516,
+	329: 17609,
+	330: 17680,
+	331: 17725,
+	332: 17749,
+	333: 17858,
+	334: 17950,
+	424: 18004,
+	425: 18093,
+	426: 18136,
+	427: 18230,
+	428: 18299,
+	429: 18358,
+	430: 18453,
+	431: 18491,
+	432: 18561,
+	433: 18613,
+	434: 18665,
+	435: 18719,
+	436: 18773,
+	437: 18836,
+	438: 18914,
+	439: 18975,
+	440: 19062,
+	441: 19151,
+	442: 19275,
+	443: 19358,
+	444: 19413,
+	445: 19476,
+	446: 19558,
+	447: 19615,
+	448: 19654,
+	449: 19700,
+	450: 19796,
 }
 
 func call_read(t Thread) (uintptr, error) {

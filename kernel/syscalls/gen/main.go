@@ -118,11 +118,8 @@ func generate(calls []call) ([]byte, error) {
 			fmt.Fprintf(&b, "%d: call_%s,\n", c.nr, c.name)
 		}
 	}
-	b.WriteString("}\n\n// descriptions are the calls as package trace shows them: arguments, result, classes.\nvar descriptions = [tableSize]description{\n")
-	for _, c := range calls {
-		fmt.Fprintf(&b, "%d: {%q, %q, %q, %q},\n", c.nr, c.name, c.args, c.ret, c.classes)
-	}
 	b.WriteString("}\n\n")
+	describe(&b, calls)
 	for _, c := range calls {
 		if c.method != nil {
 			if err := wrapper(&b, c); err != nil {
@@ -131,6 +128,29 @@ func generate(calls []call) ([]byte, error) {
 		}
 	}
 	return format.Source(b.Bytes())
+}
+
+// describe writes what package trace shows of the calls as one string with an
+// index: without pointers it costs nothing at boot, when the Go runtime walks
+// all data that has some.
+func describe(b *bytes.Buffer, calls []call) {
+	b.WriteString("// descriptionText holds name, arguments, result and classes of each call, each ended by a line feed.\n")
+	b.WriteString("const descriptionText = \"\" +\n")
+	var index bytes.Buffer
+	at := 0
+	for i, c := range calls {
+		text := strings.Join([]string{c.name, c.args, c.ret, c.classes, ""}, "\n")
+		plus := " +"
+		if i == len(calls)-1 {
+			plus = ""
+		}
+		fmt.Fprintf(b, "%q%s\n", text, plus)
+		fmt.Fprintf(&index, "%d: %d,\n", c.nr, at+1)
+		at += len(text)
+	}
+	b.WriteString("\n// descriptionAt is one more than where a call's description begins; 0 is no call.\nvar descriptionAt = [tableSize]uint16{\n")
+	b.Write(index.Bytes())
+	b.WriteString("}\n\n")
 }
 
 func usesAddr(calls []call) bool {
