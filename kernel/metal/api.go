@@ -43,7 +43,14 @@ func FrameEnd() uint64 { return frameEnd }
 const DirectBase = directBase
 
 // ZeroFrame clears a frame.
-func ZeroFrame(pa uint64) { zeroPage(direct(pa)) }
+func ZeroFrame(pa uint64) {
+	const avx = 1 << 2
+	if features.xcr0&avx != 0 {
+		zeroPageAVX(direct(pa))
+		return
+	}
+	zeroPage(direct(pa))
+}
 
 // InitRoot makes the frame a page-table root with an empty user half.
 func InitRoot(pa uint64) { initRoot(pa) }

@@ -42,7 +42,7 @@ var OutOfMemory func(as *AddressSpace) bool
 // maxAhead is the most pages that one anonymous fault maps; aroundPages the
 // window around a file fault (Linux's fault_around_bytes, 64 KiB).
 const (
-	maxAhead    = 32
+	maxAhead    = 64
 	aroundPages = 16
 )
 
@@ -173,15 +173,15 @@ func (as *AddressSpace) faultZero(v *VMA, addr Addr, t *table, f *frame, want in
 	}
 	used := 0
 	f.mu.Lock()
-	for k := range n {
-		if load(&t[i+k]) == 0 {
-			store(&t[i+k], uint64(batch[used])<<PageShift|bits)
+	for k := range t[i : i+n] {
+		if p := &t[i+k]; load(p) == 0 {
+			store(p, uint64(batch[used&(maxAhead-1)])<<PageShift|bits)
 			used++
 		}
 	}
 	f.mu.Unlock()
-	for _, fresh := range batch[used:n] {
-		putFrame(fresh)
+	for ; used < n; used++ { // another thread was here
+		putFrame(batch[used])
 	}
 	v.mapped(addr, n)
 	return faultDone

@@ -98,13 +98,15 @@ func allocFrames(dst []uint32, flags uint32) int {
 	s := &shards[cpu.CurrentCPU()&(shardCount-1)]
 	s.mu.Lock()
 	for got < len(dst) && (s.n > 0 || s.refill()) {
-		s.n--
-		dst[got] = s.list[s.n]
-		got++
+		k := copy(dst[got:], s.list[:s.n])
+		copy(s.list[:], s.list[k:s.n])
+		s.n -= k
+		got += k
 	}
 	s.mu.Unlock()
+	table := frames
 	for _, n := range dst[:got] {
-		f := &frames[n]
+		f := &table[n]
 		f.flags = flags
 		f.refs.Store(1)
 	}
