@@ -324,6 +324,9 @@ func (ep *Epoll) drop(it *item) {
 	}
 }
 
+// MayBeReady reports whether Wait would look at anything now.
+func (ep *Epoll) MayBeReady() bool { return ep.readyN.Load() != 0 }
+
 // Wait serves epoll_wait(2) with its mask already set: it writes at most max
 // events to b and returns how many. A deadline of 0 does not wait.
 func (ep *Epoll) Wait(s wait.Sleeper, b *mm.Buffer, maximum int, deadline int64) (int, error) {

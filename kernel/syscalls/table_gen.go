@@ -15,6 +15,7 @@ var table = [tableSize]handler{
 	4:   call_stat,
 	5:   call_fstat,
 	6:   call_lstat,
+	7:   call_poll,
 	8:   call_lseek,
 	9:   call_mmap,
 	10:  call_mprotect,
@@ -29,6 +30,8 @@ var table = [tableSize]handler{
 	19:  call_readv,
 	20:  call_writev,
 	21:  call_access,
+	22:  call_pipe,
+	23:  call_select,
 	24:  call_sched_yield,
 	25:  call_mremap,
 	26:  call_msync,
@@ -43,6 +46,21 @@ var table = [tableSize]handler{
 	38:  call_setitimer,
 	39:  call_getpid,
 	40:  call_sendfile,
+	41:  call_socket,
+	42:  call_connect,
+	43:  call_accept,
+	44:  call_sendto,
+	45:  call_recvfrom,
+	46:  call_sendmsg,
+	47:  call_recvmsg,
+	48:  call_shutdown,
+	49:  call_bind,
+	50:  call_listen,
+	51:  call_getsockname,
+	52:  call_getpeername,
+	53:  call_socketpair,
+	54:  call_setsockopt,
+	55:  call_getsockopt,
 	56:  call_clone,
 	57:  call_fork,
 	58:  call_vfork,
@@ -169,6 +187,7 @@ var table = [tableSize]handler{
 	204: call_sched_getaffinity,
 	205: call_set_thread_area,
 	211: call_get_thread_area,
+	213: call_epoll_create,
 	216: call_remap_file_pages,
 	217: call_getdents64,
 	218: call_set_tid_address,
@@ -184,6 +203,8 @@ var table = [tableSize]handler{
 	229: call_clock_getres,
 	230: call_clock_nanosleep,
 	231: call_exit_group,
+	232: call_epoll_wait,
+	233: call_epoll_ctl,
 	234: call_tgkill,
 	235: call_utimes,
 	247: call_waitid,
@@ -205,17 +226,34 @@ var table = [tableSize]handler{
 	267: call_readlinkat,
 	268: call_fchmodat,
 	269: call_faccessat,
+	270: call_pselect6,
+	271: call_ppoll,
 	272: call_unshare,
 	273: call_set_robust_list,
 	274: call_get_robust_list,
+	275: call_splice,
+	276: call_tee,
 	277: call_sync_file_range,
+	278: call_vmsplice,
 	280: call_utimensat,
+	281: call_epoll_pwait,
+	282: call_signalfd,
+	283: call_timerfd_create,
+	284: call_eventfd,
 	285: call_fallocate,
+	286: call_timerfd_settime,
+	287: call_timerfd_gettime,
+	288: call_accept4,
+	289: call_signalfd4,
+	290: call_eventfd2,
+	291: call_epoll_create1,
 	292: call_dup3,
+	293: call_pipe2,
 	294: call_inotify_init1,
 	295: call_preadv,
 	296: call_pwritev,
 	297: call_rt_tgsigqueueinfo,
+	299: call_recvmmsg,
 	300: call_fanotify_init,
 	301: call_fanotify_mark,
 	302: call_prlimit64,
@@ -223,6 +261,7 @@ var table = [tableSize]handler{
 	304: call_open_by_handle_at,
 	305: call_clock_adjtime,
 	306: call_syncfs,
+	307: call_sendmmsg,
 	308: call_setns,
 	309: call_getcpu,
 	310: call_process_vm_readv,
@@ -233,6 +272,7 @@ var table = [tableSize]handler{
 	316: call_renameat2,
 	317: call_seccomp,
 	318: call_getrandom,
+	319: call_memfd_create,
 	322: call_execveat,
 	324: call_membarrier,
 	325: call_mlock2,
@@ -251,6 +291,7 @@ var table = [tableSize]handler{
 	437: call_openat2,
 	438: call_pidfd_getfd,
 	439: call_faccessat2,
+	441: call_epoll_pwait2,
 	449: call_futex_waitv,
 }
 
@@ -1016,6 +1057,11 @@ func call_lstat(t Thread) (uintptr, error) {
 	return 0, t.lstat(mm.Addr(t.RDI), mm.Addr(t.RSI))
 }
 
+func call_poll(t Thread) (uintptr, error) {
+	r, err := t.poll(mm.Addr(t.RDI), uint32(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
 func call_lseek(t Thread) (uintptr, error) {
 	r, err := t.lseek(int32(t.RDI), int64(t.RSI), int32(t.RDX))
 	return uintptr(r), err
@@ -1077,6 +1123,15 @@ func call_access(t Thread) (uintptr, error) {
 	return 0, t.access(mm.Addr(t.RDI), uint32(t.RSI))
 }
 
+func call_pipe(t Thread) (uintptr, error) {
+	return 0, t.pipe(mm.Addr(t.RDI))
+}
+
+func call_select(t Thread) (uintptr, error) {
+	r, err := t.select_(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10), mm.Addr(t.R8))
+	return uintptr(r), err
+}
+
 func call_sched_yield(t Thread) (uintptr, error) {
 	return 0, t.sched_yield()
 }
@@ -1136,6 +1191,72 @@ func call_getpid(t Thread) (uintptr, error) {
 func call_sendfile(t Thread) (uintptr, error) {
 	r, err := t.sendfile(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), uint64(t.R10))
 	return uintptr(r), err
+}
+
+func call_socket(t Thread) (uintptr, error) {
+	r, err := t.socket(int32(t.RDI), int32(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_connect(t Thread) (uintptr, error) {
+	return 0, t.connect(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+}
+
+func call_accept(t Thread) (uintptr, error) {
+	r, err := t.accept(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+	return uintptr(r), err
+}
+
+func call_sendto(t Thread) (uintptr, error) {
+	r, err := t.sendto(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), int32(t.R10), mm.Addr(t.R8), int32(t.R9))
+	return uintptr(r), err
+}
+
+func call_recvfrom(t Thread) (uintptr, error) {
+	r, err := t.recvfrom(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), int32(t.R10), mm.Addr(t.R8), mm.Addr(t.R9))
+	return uintptr(r), err
+}
+
+func call_sendmsg(t Thread) (uintptr, error) {
+	r, err := t.sendmsg(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_recvmsg(t Thread) (uintptr, error) {
+	r, err := t.recvmsg(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_shutdown(t Thread) (uintptr, error) {
+	return 0, t.shutdown(int32(t.RDI), int32(t.RSI))
+}
+
+func call_bind(t Thread) (uintptr, error) {
+	return 0, t.bind(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX))
+}
+
+func call_listen(t Thread) (uintptr, error) {
+	return 0, t.listen(int32(t.RDI), int32(t.RSI))
+}
+
+func call_getsockname(t Thread) (uintptr, error) {
+	return 0, t.getsockname(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_getpeername(t Thread) (uintptr, error) {
+	return 0, t.getpeername(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
+}
+
+func call_socketpair(t Thread) (uintptr, error) {
+	return 0, t.socketpair(int32(t.RDI), int32(t.RSI), int32(t.RDX), mm.Addr(t.R10))
+}
+
+func call_setsockopt(t Thread) (uintptr, error) {
+	return 0, t.setsockopt(int32(t.RDI), int32(t.RSI), int32(t.RDX), mm.Addr(t.R10), int32(t.R8))
+}
+
+func call_getsockopt(t Thread) (uintptr, error) {
+	return 0, t.getsockopt(int32(t.RDI), int32(t.RSI), int32(t.RDX), mm.Addr(t.R10), mm.Addr(t.R8))
 }
 
 func call_clone(t Thread) (uintptr, error) {
@@ -1686,6 +1807,11 @@ func call_get_thread_area(t Thread) (uintptr, error) {
 	return 0, t.get_thread_area(mm.Addr(t.RDI))
 }
 
+func call_epoll_create(t Thread) (uintptr, error) {
+	r, err := t.epoll_create(int32(t.RDI))
+	return uintptr(r), err
+}
+
 func call_remap_file_pages(t Thread) (uintptr, error) {
 	return 0, t.remap_file_pages(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX), uint64(t.R10), int32(t.R8))
 }
@@ -1748,6 +1874,15 @@ func call_clock_nanosleep(t Thread) (uintptr, error) {
 func call_exit_group(t Thread) (uintptr, error) {
 	t.exit_group(int32(t.RDI))
 	return 0, nil
+}
+
+func call_epoll_wait(t Thread) (uintptr, error) {
+	r, err := t.epoll_wait(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), int32(t.R10))
+	return uintptr(r), err
+}
+
+func call_epoll_ctl(t Thread) (uintptr, error) {
+	return 0, t.epoll_ctl(int32(t.RDI), int32(t.RSI), int32(t.RDX), mm.Addr(t.R10))
 }
 
 func call_tgkill(t Thread) (uintptr, error) {
@@ -1839,6 +1974,16 @@ func call_faccessat(t Thread) (uintptr, error) {
 	return 0, t.faccessat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
 }
 
+func call_pselect6(t Thread) (uintptr, error) {
+	r, err := t.pselect6(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10), mm.Addr(t.R8), mm.Addr(t.R9))
+	return uintptr(r), err
+}
+
+func call_ppoll(t Thread) (uintptr, error) {
+	r, err := t.ppoll(mm.Addr(t.RDI), uint32(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10), uint64(t.R8))
+	return uintptr(r), err
+}
+
 func call_unshare(t Thread) (uintptr, error) {
 	return 0, t.unshare(uint64(t.RDI))
 }
@@ -1851,21 +1996,88 @@ func call_get_robust_list(t Thread) (uintptr, error) {
 	return 0, t.get_robust_list(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
 }
 
+func call_splice(t Thread) (uintptr, error) {
+	r, err := t.splice(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), mm.Addr(t.R10), uint64(t.R8), uint32(t.R9))
+	return uintptr(r), err
+}
+
+func call_tee(t Thread) (uintptr, error) {
+	r, err := t.tee(int32(t.RDI), int32(t.RSI), uint64(t.RDX), uint32(t.R10))
+	return uintptr(r), err
+}
+
 func call_sync_file_range(t Thread) (uintptr, error) {
 	return 0, t.sync_file_range(int32(t.RDI), int64(t.RSI), int64(t.RDX), uint32(t.R10))
+}
+
+func call_vmsplice(t Thread) (uintptr, error) {
+	r, err := t.vmsplice(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), uint32(t.R10))
+	return uintptr(r), err
 }
 
 func call_utimensat(t Thread) (uintptr, error) {
 	return 0, t.utimensat(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), int32(t.R10))
 }
 
+func call_epoll_pwait(t Thread) (uintptr, error) {
+	r, err := t.epoll_pwait(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), int32(t.R10), mm.Addr(t.R8), uint64(t.R9))
+	return uintptr(r), err
+}
+
+func call_signalfd(t Thread) (uintptr, error) {
+	r, err := t.signalfd(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+	return uintptr(r), err
+}
+
+func call_timerfd_create(t Thread) (uintptr, error) {
+	r, err := t.timerfd_create(int32(t.RDI), int32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_eventfd(t Thread) (uintptr, error) {
+	r, err := t.eventfd(uint32(t.RDI))
+	return uintptr(r), err
+}
+
 func call_fallocate(t Thread) (uintptr, error) {
 	return 0, t.fallocate(int32(t.RDI), uint32(t.RSI), int64(t.RDX), int64(t.R10))
+}
+
+func call_timerfd_settime(t Thread) (uintptr, error) {
+	return 0, t.timerfd_settime(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX), mm.Addr(t.R10))
+}
+
+func call_timerfd_gettime(t Thread) (uintptr, error) {
+	return 0, t.timerfd_gettime(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_accept4(t Thread) (uintptr, error) {
+	r, err := t.accept4(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX), int32(t.R10))
+	return uintptr(r), err
+}
+
+func call_signalfd4(t Thread) (uintptr, error) {
+	r, err := t.signalfd4(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), int32(t.R10))
+	return uintptr(r), err
+}
+
+func call_eventfd2(t Thread) (uintptr, error) {
+	r, err := t.eventfd2(uint32(t.RDI), int32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_epoll_create1(t Thread) (uintptr, error) {
+	r, err := t.epoll_create1(int32(t.RDI))
+	return uintptr(r), err
 }
 
 func call_dup3(t Thread) (uintptr, error) {
 	r, err := t.dup3(int32(t.RDI), int32(t.RSI), uint32(t.RDX))
 	return uintptr(r), err
+}
+
+func call_pipe2(t Thread) (uintptr, error) {
+	return 0, t.pipe2(mm.Addr(t.RDI), uint32(t.RSI))
 }
 
 func call_inotify_init1(t Thread) (uintptr, error) {
@@ -1885,6 +2097,11 @@ func call_pwritev(t Thread) (uintptr, error) {
 
 func call_rt_tgsigqueueinfo(t Thread) (uintptr, error) {
 	return 0, t.rt_tgsigqueueinfo(int32(t.RDI), int32(t.RSI), int32(t.RDX), mm.Addr(t.R10))
+}
+
+func call_recvmmsg(t Thread) (uintptr, error) {
+	r, err := t.recvmmsg(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), int32(t.R10), mm.Addr(t.R8))
+	return uintptr(r), err
 }
 
 func call_fanotify_init(t Thread) (uintptr, error) {
@@ -1914,6 +2131,11 @@ func call_clock_adjtime(t Thread) (uintptr, error) {
 
 func call_syncfs(t Thread) (uintptr, error) {
 	return 0, t.syncfs(int32(t.RDI))
+}
+
+func call_sendmmsg(t Thread) (uintptr, error) {
+	r, err := t.sendmmsg(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), int32(t.R10))
+	return uintptr(r), err
 }
 
 func call_setns(t Thread) (uintptr, error) {
@@ -1957,6 +2179,11 @@ func call_seccomp(t Thread) (uintptr, error) {
 
 func call_getrandom(t Thread) (uintptr, error) {
 	r, err := t.getrandom(mm.Addr(t.RDI), uint64(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_memfd_create(t Thread) (uintptr, error) {
+	r, err := t.memfd_create(mm.Addr(t.RDI), uint32(t.RSI))
 	return uintptr(r), err
 }
 
@@ -2039,6 +2266,11 @@ func call_pidfd_getfd(t Thread) (uintptr, error) {
 
 func call_faccessat2(t Thread) (uintptr, error) {
 	return 0, t.faccessat2(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), int32(t.R10))
+}
+
+func call_epoll_pwait2(t Thread) (uintptr, error) {
+	r, err := t.epoll_pwait2(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), mm.Addr(t.R10), mm.Addr(t.R8), uint64(t.R9))
+	return uintptr(r), err
 }
 
 func call_futex_waitv(t Thread) (uintptr, error) {

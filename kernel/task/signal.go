@@ -539,6 +539,15 @@ func (t *Thread) SwapMask(m SigSet) {
 	t.setMask(m)
 }
 
+// UnswapMask ends what SwapMask began when the call was not interrupted: the
+// old mask returns at once, before any signal is delivered.
+func (t *Thread) UnswapMask() {
+	if t.work.Load()&workRestoreMask != 0 {
+		t.work.And(^uint32(workRestoreMask))
+		t.setMask(t.savedMask)
+	}
+}
+
 // Pending returns the signals that are pending and blocked.
 func (t *Thread) Pending() SigSet {
 	p := t.Process
