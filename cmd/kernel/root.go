@@ -6,10 +6,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/fs/devfs"
 	"husk/kernel/fs/erofs"
 	"husk/kernel/fs/overlay"
 	"husk/kernel/fs/p9"
 	"husk/kernel/fs/tmpfs"
+	"husk/kernel/pipe"
+	unixsock "husk/kernel/unix"
 	"husk/kernel/vfs"
 )
 
@@ -91,4 +94,10 @@ func (m *machine) mount(source, target, fstype string, flags uint32, data string
 	return vfs.MountCall(m.init, source, target, fstype, flags, data)
 }
 
-func (m *machine) registerFilesystems() {}
+// registerFilesystems makes known what is mounted by name, and who opens the
+// special files and the sockets that live in any file system.
+func (m *machine) registerFilesystems() {
+	devfs.Register()
+	pipe.Register()
+	unixsock.Register()
+}

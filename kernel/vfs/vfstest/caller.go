@@ -159,3 +159,10 @@ func (t *Caller) await(f *vfs.File, ev wait.Events, try func() bool, result *err
 	}
 	return *result
 }
+
+// In returns a fake thread of the superuser in a tree of files.
+func In(fs *vfs.FSContext) *Caller {
+	t := New()
+	t.fs = fs
+	return t
+}
