@@ -8,10 +8,11 @@ import (
 	"husk/kernel/cpu"
 )
 
-// pollNanos is how long a request is polled for before its goroutine parks.
-// Parking, the interrupt and the wake-up cost about that much, so polling
-// never costs more than twice the better choice.
-const pollNanos = 50_000
+// pollNanos is how long a request is polled for before its goroutine parks. A
+// read that the host has in memory takes 50 to 80 us under QEMU, busy hosts
+// more; parking, the interrupt and the wake-up add 60 us and more. Yielding in
+// between was tried and is worse: with several CPUs every yield wakes one.
+const pollNanos = 200_000
 
 // requester runs requests over one queue for many goroutines: each adds its
 // request, polls for a moment and then parks until the interrupt. Interrupts
@@ -24,14 +25,14 @@ type requester struct {
 	room   sync.Cond  // somebody gave back a slot or descriptors
 	slots  []slot
 	free   []uint16
-	parked int
+	parked int // how many wait for the interrupt
 }
 
 // slot is one request in flight. It belongs to the goroutine that took it;
 // n and failed are written before done is set.
 type slot struct {
 	done   atomic.Bool
-	parked bool // requester.mu
+	parked bool // requester.mu: waits for wake
 	failed bool
 	n      uint32
 	wake   chan struct{}
@@ -116,42 +117,43 @@ func (r *requester) finish(id uint16) (uint32, error) {
 }
 
 func (r *requester) await(s *slot) {
-	deadline := int64(0)
-	for {
+	for start := cpu.Nanotime(); cpu.Nanotime()-start < pollNanos; {
 		// The clock is read rarely: it may cost more than a look at the ring.
 		for range 16 {
-			if r.mu.TryLock() {
-				r.reap()
-				r.mu.Unlock()
-			}
-			if s.done.Load() {
+			if r.look(s) {
 				return
 			}
 		}
-		now := cpu.Nanotime()
-		if deadline == 0 {
-			deadline = now + pollNanos
-		} else if now > deadline {
-			break
-		}
 	}
-	r.mu.Lock()
-	for {
-		again := r.q.Arm()
-		r.reap()
-		if s.done.Load() || !again {
-			break
-		}
-	}
-	park := !s.done.Load()
-	if park {
-		s.parked = true
-		r.parked++
-	}
-	r.mu.Unlock()
-	if park {
+	if r.park(s) {
 		<-s.wake
 	}
+}
+
+// look reaps if nobody else does and reports whether s is done.
+func (r *requester) look(s *slot) bool {
+	if r.mu.TryLock() {
+		r.reap()
+		r.mu.Unlock()
+	}
+	return s.done.Load()
+}
+
+// park asks for the interrupt that will finish s; it reports false when s is
+// done already.
+func (r *requester) park(s *slot) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for again := true; again; {
+		again = r.q.Arm()
+		r.reap()
+		if s.done.Load() {
+			return false
+		}
+	}
+	s.parked = true
+	r.parked++
+	return true
 }
 
 // reap takes finished requests off the ring and wakes whoever is parked. It
