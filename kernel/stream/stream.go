@@ -19,7 +19,7 @@ import (
 // The buffers of the ports. A receive page is what QEMU delivers at a time;
 // a transmit buffer holds what a pipe of Linux does.
 const (
-	stdinPages   = 32
+	stdinPages   = 16
 	outputBytes  = 64 << 10
 	errorBytes   = 16 << 10
 	controlPages = 2

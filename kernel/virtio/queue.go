@@ -81,7 +81,6 @@ func newQueue(t Transport, index, size int, features uint64) (*Queue, error) {
 	if !ok {
 		return nil, Error(t.Name() + ": no memory for a virtqueue")
 	}
-	clear(bytesAt(pa, total))
 	availPA, usedPA := pa+cpu.PhysAddr(availAt), pa+cpu.PhysAddr(usedAtOff)
 	q := &Queue{
 		transport:  t,
