@@ -6,10 +6,12 @@ import "sync/atomic"
 type Event uint32
 
 const (
+	// EventNone: ring 3 was not entered; Settle sees to what was missing.
+	EventNone Event = iota
 	// EventSyscall: the program executed SYSCALL. RAX holds the number,
 	// OrigRAX a copy of it; RDI, RSI, RDX, R10, R8, R9 the arguments. RCX
 	// and R11 are clobbered as the instruction does.
-	EventSyscall Event = iota + 1
+	EventSyscall
 	// EventFault: a page fault. FaultAddr is CR2, ErrorCode the hardware's.
 	EventFault
 	// EventException: any other exception; Vector and ErrorCode tell which.
@@ -27,6 +29,11 @@ const (
 	FaultReserved = 1 << 3
 	FaultFetch    = 1 << 4
 )
+
+// Switch and Settle belong together: after every event but EventSyscall the
+// caller calls Settle, which gets ready what Switch found missing and serves
+// the interrupts that ended ring 3. They are apart so that Switch, the path of
+// every system call, is inlined.
 
 // Regs are the user-visible registers. The layout is fixed: assembly knows
 // the offsets (asm offsets are checked by a test).

@@ -142,6 +142,10 @@ func Switch(c *Context, root PhysAddr) Event {
 	return c.machine.script(c)
 }
 
+// Settle serves what Switch left to do: it must be called after each event
+// but EventSyscall, before the event itself is served.
+func (c *Context) Settle(ev Event) {}
+
 // Script makes Switch call f instead of entering ring 3. Host only, for tests.
 func (c *Context) Script(f func(*Context) Event) { c.machine.script = f }
 

@@ -99,19 +99,17 @@ func FlushRange(root PhysAddr, start, end uintptr) { metal.FlushRange(uint64(roo
 // and returns with the reason for coming back. It may be called from any
 // goroutine, but c belongs to one goroutine at a time.
 func Switch(c *Context, root PhysAddr) Event {
-	for {
-		ev := Event(metal.Switch(unsafe.Pointer(c), uint64(root)))
-		if ev == EventSyscall {
-			return ev
-		}
-		if ev == 0 {
-			c.prepare()
-			continue
-		}
-		if ev == EventInterrupt && metal.IRQPending() {
-			dispatch()
-		}
-		return ev
+	return Event(metal.Switch(unsafe.Pointer(c), uint64(root)))
+}
+
+// Settle serves what Switch left to do: it must be called after each event
+// but EventSyscall, before the event itself is served.
+func (c *Context) Settle(ev Event) {
+	switch {
+	case ev == EventNone:
+		c.prepare()
+	case ev == EventInterrupt && metal.IRQPending():
+		dispatch()
 	}
 }
 

@@ -143,6 +143,7 @@ func LastPID() int {
 
 func (p *Process) addChild(c *Process) {
 	c.parent, c.childIndex = p, len(p.children)
+	c.ppid.Store(int32(p.tgid))
 	p.children = append(p.children, c)
 }
 
@@ -153,6 +154,7 @@ func (p *Process) removeChild(c *Process) {
 	p.children[last] = nil
 	p.children = p.children[:last]
 	c.parent = nil
+	c.ppid.Store(0)
 }
 
 func newSession(leader *Process) *Session {
@@ -231,14 +233,7 @@ func (p *Process) SID() int {
 }
 
 // PPID returns the parent's number, 0 for the first process.
-func (p *Process) PPID() int {
-	tasks.mu.RLock()
-	defer tasks.mu.RUnlock()
-	if p.parent == nil {
-		return 0
-	}
-	return p.parent.tgid
-}
+func (p *Process) PPID() int { return int(p.ppid.Load()) }
 
 // PID returns the process's number.
 func (p *Process) PID() int { return p.tgid }

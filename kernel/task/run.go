@@ -51,27 +51,36 @@ func (t *Thread) loop() (again bool) {
 		if t.work.Load() != 0 && !t.doWork() {
 			return false
 		}
-		switch cpu.Switch(&t.Context, t.mem.Root()) {
-		case cpu.EventSyscall:
-			if t.calls++; t.calls&sampled == 0 {
-				t.measuredSyscall()
-			} else {
-				syscallHandler(t)
-			}
-			if t.RAX-firstRestart <= 516-512 {
-				t.restartCall()
-			}
-		case cpu.EventFault:
-			t.pageFault()
-		case cpu.EventInterrupt:
-			t.OrigRAX = notSyscall
-			t.involuntary.Add(1)
-			t.time.pause()
-			runtime.Gosched()
-			t.time.resume()
-		case cpu.EventException:
-			t.exception()
+		ev := cpu.Switch(&t.Context, t.mem.Root())
+		if ev != cpu.EventSyscall {
+			t.Settle(ev)
+			t.event(ev)
+			continue
 		}
+		if t.calls++; t.calls&sampled == 0 {
+			t.measuredSyscall()
+		} else {
+			syscallHandler(t)
+		}
+		if t.RAX-firstRestart <= 516-512 {
+			t.restartCall()
+		}
+	}
+}
+
+// event serves what brought the thread back from ring 3 other than a call.
+func (t *Thread) event(ev cpu.Event) {
+	switch ev {
+	case cpu.EventFault:
+		t.pageFault()
+	case cpu.EventInterrupt:
+		t.OrigRAX = notSyscall
+		t.involuntary.Add(1)
+		t.time.pause()
+		runtime.Gosched()
+		t.time.resume()
+	case cpu.EventException:
+		t.exception()
 	}
 }
 

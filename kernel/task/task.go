@@ -34,7 +34,8 @@ type Process struct {
 
 	// Guarded by tasks.mu.
 	parent     *Process
-	creator    *Thread // thread of parent that made it, for __WNOTHREAD
+	ppid       atomic.Int32 // parent's number, for those without the lock
+	creator    *Thread      // thread of parent that made it, for __WNOTHREAD
 	children   []*Process
 	childIndex int // in parent.children
 	group      *Group

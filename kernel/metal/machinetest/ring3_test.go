@@ -55,7 +55,17 @@ func load(t testing.TB, code ...byte) *program {
 	return p
 }
 
-func (p *program) run() cpu.Event { return cpu.Switch(&p.Context, p.root) }
+func (p *program) run() cpu.Event {
+	for {
+		ev := cpu.Switch(&p.Context, p.root)
+		if ev != cpu.EventSyscall {
+			p.Settle(ev)
+		}
+		if ev != cpu.EventNone {
+			return ev
+		}
+	}
+}
 
 // runPast skips interrupts.
 func (p *program) runPast() cpu.Event {
