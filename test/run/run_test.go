@@ -108,7 +108,7 @@ func TestFlagsReachTheMachine(t *testing.T) {
 		{[]string{"--machine", "q35", "-r", "/", "echo", "hello"}, "hello\n"},
 		{[]string{"-m", "10M", "echo", "hello"}, "hello\n"},
 		{[]string{"-m", "2G", "echo", "hello"}, "hello\n"},
-		{[]string{"sh", "-c", "echo x > /file && cat /file"}, "x\n"},
+		{[]string{"sh", "-c", "echo x > /file && read y < /file && echo $y"}, "x\n"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			got := run(t, strings.NewReader(""), bin, append([]string{"run"}, test.args...)...)
@@ -210,7 +210,7 @@ func TestSignalsReachTheProgram(t *testing.T) {
 		{syscall.SIGUSR1, "trap 'echo caught; exit 5' USR1; echo ready; read x", 5, "ready\ncaught\n"},
 	} {
 		t.Run(fmt.Sprintf("%v %d", test.sig, test.status), func(t *testing.T) {
-			cmd := exec.Command(bin, "run", "sh", "-c", test.script)
+			cmd := exec.Command(bin, "run", "-r", "/", "sh", "-c", test.script)
 			in, _ := cmd.StdinPipe()
 			defer in.Close()
 			var out notifying
@@ -268,7 +268,7 @@ func TestKernelMessagesAreSeenOnlyWhenAskedFor(t *testing.T) {
 func TestNothingIsLeftBehind(t *testing.T) {
 	bin := husk(t)
 	dir := t.TempDir()
-	cmd := exec.Command(bin, "run", "sh", "-c", "echo ready; exec sleep 1000")
+	cmd := exec.Command(bin, "run", "-r", "/", "sh", "-c", "echo ready; exec sleep 1000")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	out := notifying{ready: make(chan bool)}
 	cmd.Stdout = &out

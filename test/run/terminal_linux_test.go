@@ -95,7 +95,7 @@ func TestTerminalIsOneForTheProgram(t *testing.T) {
 }
 
 func TestTerminalKeysAreSignalsInTheMachine(t *testing.T) {
-	s := onTerminal(t, 24, 80, "sh", "-c", "echo ready; exec sleep 100")
+	s := onTerminal(t, 24, 80, "-r", "/", "sh", "-c", "echo ready; exec sleep 100")
 	s.expect("ready\r\n")
 	s.press("\x03")
 	s.end(130)
@@ -116,7 +116,7 @@ func TestTerminalResizeIsSeen(t *testing.T) {
 }
 
 func TestTerminalHangupEndsTheProgram(t *testing.T) {
-	s := onTerminal(t, 24, 80, "sh", "-c", "echo ready; exec sleep 100")
+	s := onTerminal(t, 24, 80, "-r", "/", "sh", "-c", "echo ready; exec sleep 100")
 	s.expect("ready\r\n")
 	s.keyboard.Close()
 	_ = s.cmd.Wait()
