@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
+	"strings"
 
 	"husk/spec"
 )
 
 // FormatCrash writes the report of a fatal signal for people: the signal, the
-// address, the backtrace, the mapped file. hostPath finds the host's copy of
+// address, the backtrace, the mapped file, and then the registers. hostPath finds the host's copy of
 // a file of the machine, for its symbols.
 func FormatCrash(c *spec.Crash, hostPath func(string) string) []byte {
 	var b bytes.Buffer
@@ -25,16 +27,14 @@ func FormatCrash(c *spec.Crash, hostPath func(string) string) []byte {
 		fmt.Fprintf(&b, ", process %d thread %d", c.PID, c.TID)
 	}
 	fmt.Fprintf(&b, "\n  address    %#x\n", c.Addr)
-	if c.Registers != "" {
-		fmt.Fprintf(&b, "  registers  %s\n", c.Registers)
-	}
 	files := symbolFiles{hostPath: hostPath}
-	for i, f := range c.Frames {
+	for i := 0; i < len(c.Frames); i++ {
+		f := c.Frames[i]
 		head := "           "
 		if i == 0 {
 			head = "  backtrace"
 		}
-		fmt.Fprintf(&b, "%s  #%-2d %#016x", head, i, f.PC)
+		fmt.Fprintf(&b, "%s  #%-2d 0x%016x", head, i, f.PC)
 		if f.File != "" {
 			// A return address stands behind its call, where another
 			// function may begin.
@@ -48,9 +48,30 @@ func FormatCrash(c *spec.Crash, hostPath func(string) string) []byte {
 			fmt.Fprintf(&b, " in %s", path.Base(f.File))
 		}
 		b.WriteByte('\n')
+		// Endless recursion is told in one line.
+		same := 0
+		for i+same+1 < len(c.Frames) && c.Frames[i+same+1] == f {
+			same++
+		}
+		if same > 2 {
+			fmt.Fprintf(&b, "             and %d times the same\n", same)
+			i += same
+		}
 	}
 	if len(c.Frames) > 0 && c.Frames[0].File != "" {
 		fmt.Fprintf(&b, "  mapped     %s at offset %#x\n", c.Frames[0].File, c.Frames[0].Offset)
+	}
+	for i, line := range slices.Collect(slices.Chunk(strings.Fields(c.Registers), 4)) {
+		head := "           "
+		if i == 0 {
+			head = "  registers"
+		}
+		for j, r := range line {
+			if j < len(line)-1 {
+				line[j] = fmt.Sprintf("%-20s", r)
+			}
+		}
+		fmt.Fprintf(&b, "%s  %s\n", head, strings.Join(line, " "))
 	}
 	return b.Bytes()
 }

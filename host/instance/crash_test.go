@@ -41,7 +41,8 @@ func TestCrashReportNamesSignalAddressBacktraceAndFileInThatOrder(t *testing.T) 
 	}
 	got := string(FormatCrash(&spec.Crash{
 		Signal: 8, Code: 1, Addr: 0x401234, PID: 1, TID: 7, Command: "prog", Reason: "because",
-		Frames: []spec.Frame{{PC: 0x401234, File: "/bin/prog", Offset: offset + 3}, {PC: 0x7000, File: "/bin/none"}, {PC: 5}},
+		Frames:    []spec.Frame{{PC: 0x401234, File: "/bin/prog", Offset: offset + 3}, {PC: 0x7000, File: "/bin/none"}, {PC: 5}, {PC: 5}, {PC: 5}, {PC: 5}},
+		Registers: "rip=1 rsp=2 rbp=3 rax=4 rbx=5",
 	}, func(p string) string {
 		if p == "/bin/prog" {
 			return self
@@ -50,10 +51,13 @@ func TestCrashReportNamesSignalAddressBacktraceAndFileInThatOrder(t *testing.T) 
 	}))
 	want := regexp.MustCompile(`^husk: prog: killed by SIGFPE \(integer division by zero\): because, process 1 thread 7
   address    0x401234
-  backtrace  #0  0x00000000401234 husk/host/instance\.FormatCrash\+0x3 in prog
-             #1  0x00000000007000 in none
-             #2  0x00000000000005
+  backtrace  #0  0x0000000000401234 husk/host/instance\.FormatCrash\+0x3 in prog
+             #1  0x0000000000007000 in none
+             #2  0x0000000000000005
+             and 3 times the same
   mapped     /bin/prog at offset 0x[0-9a-f]+
+  registers  rip=1 +rsp=2 +rbp=3 +rax=4
+             rbx=5
 $`)
 	if !want.MatchString(got) {
 		t.Errorf("got:\n%s", got)
