@@ -36,6 +36,18 @@ func checkLeaks(t *testing.T) {
 	})
 }
 
+// leaveFrames takes all memory but n frames for the time of the test.
+func leaveFrames(t *testing.T, n int) {
+	frameInit.Do(initFrames)
+	_, free := cpu.FrameStats()
+	hog := make([]cpu.PhysAddr, max(free-n, 0))
+	hog = hog[:cpu.AllocFrames(hog)]
+	t.Cleanup(func() {
+		cpu.FreeFrames(hog)
+		memoryTight.Store(false)
+	})
+}
+
 func newSpace(t testing.TB) *AddressSpace {
 	t.Helper()
 	as, err := NewAddressSpace()
@@ -318,14 +330,7 @@ func TestWriteThenReadThroughTheCache(t *testing.T) {
 
 func TestCleanPagesGiveWayToOthers(t *testing.T) {
 	checkLeaks(t)
-	// Leave 4 MiB of memory, and read 64 MiB.
-	_, free := cpu.FrameStats()
-	var hog []cpu.PhysAddr
-	if free > 1024 {
-		hog = make([]cpu.PhysAddr, free-1024)
-		hog = hog[:cpu.AllocFrames(hog)]
-	}
-	defer func() { cpu.FreeFrames(hog); memoryTight.Store(false) }()
+	leaveFrames(t, 1024) // and read 64 MiB
 	store := newMemStore(64 << 20)
 	c := NewPageCache(store)
 	p := make([]byte, 1<<16)

@@ -89,3 +89,109 @@ type lockedFile struct {
 
 func (f *lockedFile) Get() { f.mu.Lock(); f.refs++; f.mu.Unlock() }
 func (f *lockedFile) Put() { f.mu.Lock(); f.refs--; f.mu.Unlock() }
+
+// TestForkTreesUnderPressure runs trees of processes that share page tables,
+// each checking that its memory is what it wrote, while memory is so short
+// that file pages come and go.
+func TestForkTreesUnderPressure(t *testing.T) {
+	checkLeaks(t)
+	leaveFrames(t, 6000)
+	store := newMemStore(16 << 20)
+	f := &lockedFile{testFile: testFile{cache: NewPageCache(store)}}
+	d := 1500 * time.Millisecond
+	if testing.Short() {
+		d = 300 * time.Millisecond
+	}
+	deadline := time.Now().Add(d)
+	var wg sync.WaitGroup
+	for id := range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			r := rand.New(rand.NewPCG(2, uint64(id)))
+			for time.Now().Before(deadline) {
+				as, err := NewAddressSpace()
+				if err != nil {
+					continue
+				}
+				p := process{as: as, file: f, r: r, words: map[Addr]uint64{}, t: t}
+				p.data, err = as.Map(MapRequest{Len: processPages << PageShift, Prot: rw, Flags: anon})
+				if err == nil {
+					p.text, err = as.Map(MapRequest{Len: store.size, Prot: unix.PROT_READ | unix.PROT_EXEC, Flags: unix.MAP_PRIVATE, File: f})
+				}
+				if err == nil {
+					p.live(&wg, 3)
+				}
+				as.Put()
+			}
+		}()
+	}
+	wg.Wait()
+	f.cache.Release()
+}
+
+const processPages = 1200 // more than two tables
+
+// process is one address space and what its memory should hold.
+type process struct {
+	t          *testing.T
+	as         *AddressSpace
+	file       *lockedFile
+	r          *rand.Rand
+	data, text Addr
+	words      map[Addr]uint64
+}
+
+func (p *process) live(wg *sync.WaitGroup, depth int) {
+	for range 30 {
+		switch p.r.IntN(8) {
+		case 0:
+			if depth == 0 {
+				continue
+			}
+			child, err := p.as.Fork()
+			if err != nil {
+				continue
+			}
+			q := *p
+			q.as, q.r = child, rand.New(rand.NewPCG(p.r.Uint64(), 0))
+			q.words = make(map[Addr]uint64, len(p.words))
+			for a, w := range p.words {
+				q.words[a] = w
+			}
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				q.live(wg, depth-1)
+				q.as.Put()
+			}()
+		case 1: // one page is forgotten
+			a := p.data + Addr(p.r.IntN(processPages))<<PageShift
+			if p.as.Advise(a, PageSize, unix.MADV_DONTNEED) == nil {
+				for x := range p.words {
+					if x.pageDown() == a {
+						delete(p.words, x)
+					}
+				}
+			}
+		case 2, 3: // read the file
+			off := Addr(p.r.IntN(int(p.file.cache.store.Size())))
+			var b [1]byte
+			if n, _ := p.as.CopyIn(b[:], p.text+off); n == 1 && b[0] != p.file.cache.store.(*memStore).data[off] {
+				p.t.Errorf("file at %#x: %d", off, b[0])
+			}
+		default:
+			a := p.data + Addr(p.r.IntN(processPages<<PageShift))&^7
+			w := p.r.Uint64()
+			if p.as.Store64(a, w) == nil {
+				p.words[a] = w
+			}
+		}
+	}
+	for a, w := range p.words {
+		if v, err := p.as.Load64(a); err == nil && v != w {
+			p.t.Errorf("word at %#x is %#x, want %#x", a, v, w)
+			return
+		}
+	}
+}

@@ -44,3 +44,45 @@ func (t Thread) mincore(addr mm.Addr, length uint64, vec mm.Addr) error {
 func (t Thread) msync(addr mm.Addr, length uint64, flags int32) error {
 	return t.AddressSpace().Sync(addr, length, int(flags))
 }
+
+// process_madvise gives advice about another process's memory
+// (process_madvise(2)): what costs that process time but no data.
+func (t Thread) process_madvise(pidfd int32, vec mm.Addr, n uint64, advice int32, flags uint32) (int, error) {
+	if flags != 0 {
+		return 0, unix.EINVAL
+	}
+	ranges, err := t.iovecs(vec, n)
+	if err != nil {
+		return 0, err
+	}
+	p, err := t.pidfdProcess(pidfd)
+	if err != nil {
+		return 0, err
+	}
+	as := p.Mem()
+	if as == nil {
+		return 0, unix.ESRCH
+	}
+	defer as.Put()
+	if as != t.AddressSpace() {
+		switch {
+		case !t.mayTrace(p):
+			return 0, unix.EPERM
+		case advice != unix.MADV_COLD && advice != unix.MADV_PAGEOUT && advice != unix.MADV_WILLNEED:
+			return 0, unix.EINVAL
+		case !t.Cred().Has(unix.CAP_SYS_NICE):
+			return 0, unix.EPERM
+		}
+	}
+	done := 0
+	for _, r := range ranges {
+		if err := as.Advise(r.Base, uint64(r.Len), int(advice)); err != nil {
+			if done > 0 {
+				return done, nil
+			}
+			return 0, err
+		}
+		done += r.Len
+	}
+	return done, nil
+}

@@ -291,6 +291,7 @@ var table = [tableSize]handler{
 	437: call_openat2,
 	438: call_pidfd_getfd,
 	439: call_faccessat2,
+	440: call_process_madvise,
 	441: call_epoll_pwait2,
 	449: call_futex_waitv,
 }
@@ -2266,6 +2267,11 @@ func call_pidfd_getfd(t Thread) (uintptr, error) {
 
 func call_faccessat2(t Thread) (uintptr, error) {
 	return 0, t.faccessat2(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX), int32(t.R10))
+}
+
+func call_process_madvise(t Thread) (uintptr, error) {
+	r, err := t.process_madvise(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), int32(t.R10), uint32(t.R8))
+	return uintptr(r), err
 }
 
 func call_epoll_pwait2(t Thread) (uintptr, error) {
