@@ -198,7 +198,7 @@ func (f *File) Pread(c Caller, b *mm.Buffer, off int64) (int, error) {
 		return 0, unix.EINVAL
 	}
 	if !f.seekable {
-		return 0, unix.ESPIPE
+		return 0, f.noOffset()
 	}
 	if !f.readable() {
 		return 0, unix.EBADF
@@ -215,6 +215,14 @@ func (f *File) Pread(c Caller, b *mm.Buffer, off int64) (int, error) {
 		return n, nil
 	}
 	return 0, err
+}
+
+// noOffset is the error of a call with an offset on a file that has none.
+func (f *File) noOffset() error {
+	if f.IsPath() {
+		return unix.EBADF
+	}
+	return unix.ESPIPE
 }
 
 // Write serves write(2) and writev(2).
@@ -248,7 +256,7 @@ func (f *File) Pwrite(c Caller, b *mm.Buffer, off int64) (int, error) {
 		return 0, unix.EINVAL
 	}
 	if !f.seekable {
-		return 0, unix.ESPIPE
+		return 0, f.noOffset()
 	}
 	if !f.writable() {
 		return 0, unix.EBADF

@@ -236,6 +236,9 @@ func openPath(c Caller, p Path, flags uint32) (*File, error) {
 		return nil, unix.ENOTDIR
 	}
 	mask := accessMask(flags)
+	if flags&unix.O_TRUNC != 0 {
+		mask |= mayWrite
+	}
 	kind := i.Type()
 	if kind != unix.S_IFREG {
 		flags &^= unix.O_TRUNC
@@ -243,7 +246,6 @@ func openPath(c Caller, p Path, flags uint32) (*File, error) {
 		if err := p.Mount.writable(); err != nil {
 			return nil, err
 		}
-		mask |= mayWrite
 	}
 	switch kind {
 	case unix.S_IFLNK:

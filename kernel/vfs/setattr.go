@@ -67,10 +67,13 @@ func Chown(c Caller, p Path, uid, gid uint32) error {
 	}
 	if a.Mode&unix.S_IFMT != unix.S_IFDIR {
 		mode := a.Mode &^ unix.S_ISUID
-		if mode&0o010 != 0 {
+		if dropsSetGID(c, i, mode) {
 			mode &^= unix.S_ISGID
 		}
 		if mode != a.Mode {
+			if !owns(cr, i) {
+				return unix.EPERM
+			}
 			s.Valid |= SetMode
 			s.Mode = mode & 0o7777
 		}
@@ -238,13 +241,23 @@ func withoutPrivileges(c Caller, i *Inode) (mode uint32, ok bool) {
 		return 0, false
 	}
 	kill := mode & unix.S_ISUID
-	if mode&(unix.S_ISGID|0o010) == unix.S_ISGID|0o010 {
+	if dropsSetGID(c, i, mode) {
 		kill |= unix.S_ISGID
 	}
 	if kill == 0 || c.Cred().Has(unix.CAP_FSETID) {
 		return 0, false
 	}
 	return (mode &^ kill) & 0o7777, true
+}
+
+// dropsSetGID reports whether a change by c takes the set-group-ID bit away:
+// always from what the group may execute, else unless c is of the group.
+func dropsSetGID(c Caller, i *Inode, mode uint32) bool {
+	if mode&unix.S_ISGID == 0 {
+		return false
+	}
+	cr := c.Cred()
+	return mode&0o010 != 0 || !cr.InGroup(cred.GID(i.Attr().GID)) && !cr.Has(unix.CAP_FSETID)
 }
 
 // DropPrivileges is called by file systems before they write to a regular
