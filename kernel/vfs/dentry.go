@@ -157,9 +157,6 @@ func (d *Dentry) child(c Caller, name string) (*Dentry, error) {
 		e.set(dentryReferenced)
 		return e, nil
 	}
-	if len(name) > unix.NAME_MAX {
-		return nil, unix.ENAMETOOLONG
-	}
 	dir := d.Inode()
 	dir.DirMu.RLock()
 	defer dir.DirMu.RUnlock()
@@ -168,15 +165,18 @@ func (d *Dentry) child(c Caller, name string) (*Dentry, error) {
 
 // childLocked is child for callers that hold the directory's DirMu.
 func (d *Dentry) childLocked(c Caller, name string) (*Dentry, error) {
-	if len(name) > unix.NAME_MAX {
-		return nil, unix.ENAMETOOLONG
-	}
 	return d.lookup(c, name, hashName(d.seed, name))
 }
 
 func (d *Dentry) lookup(c Caller, name string, hash uint32) (*Dentry, error) {
 	if e := d.cached(name, hash); e != nil && e.valid() {
 		return e, nil
+	}
+	if d.Deleted() {
+		return nil, unix.ENOENT
+	}
+	if len(name) > unix.NAME_MAX {
+		return nil, unix.ENAMETOOLONG
 	}
 	dir := d.Inode()
 	i, err := dir.Ops.Lookup(c, dir, name)
@@ -187,7 +187,7 @@ func (d *Dentry) lookup(c Caller, name string, hash uint32) (*Dentry, error) {
 		i = nil
 	}
 	e := newDentry(d, strings.Clone(name), hash, i)
-	if i == nil && (d.Deleted() || dir.FS != nil && dir.FS.NoNegative) {
+	if i == nil && dir.FS != nil && dir.FS.NoNegative {
 		return e, nil // known to nobody else; made positive it is inserted
 	}
 	return dcacheInsert(e), nil

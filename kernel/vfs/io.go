@@ -277,7 +277,10 @@ func (f *File) wrote(c Caller, n int, err error) (int, error) {
 	if watching.Load() != 0 {
 		f.notify(inModify)
 	}
-	if f.flags.Load()&(unix.O_DSYNC) != 0 {
+	if !f.seekable && f.Path.Mount != nil && f.Inode.Type() == unix.S_IFIFO {
+		f.Inode.Touch()
+	}
+	if f.flags.Load()&unix.O_DSYNC != 0 {
 		if err := f.Ops.Sync(c, f, f.flags.Load()&unix.O_SYNC != unix.O_SYNC); err != nil && err != unix.EINVAL {
 			return 0, err
 		}

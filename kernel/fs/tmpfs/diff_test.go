@@ -445,6 +445,7 @@ func (h *husk) listxattr(path string) (string, error) {
 		return "", err
 	}
 	v, err := vfs.Listxattr(h.c, p)
+	v = slices.DeleteFunc(v, func(s string) bool { return strings.HasPrefix(s, "security.") })
 	return strings.Join(v, " "), err
 }
 func (h *husk) removexattr(path, name string) error {
@@ -697,9 +698,7 @@ func steps(seed uint64, n int, s sut) []string {
 				res, err = s.getxattr(p, x)
 			case 2:
 				what = fmt.Sprintf("listxattr(%q)", p)
-				var l string
-				l, err = s.listxattr(p)
-				res = strings.ReplaceAll(strings.ReplaceAll(l, " security.q", ""), "security.q", "")
+				res, err = s.listxattr(p)
 			case 3:
 				what = fmt.Sprintf("removexattr(%q, %s)", p, x)
 				err = s.removexattr(p, x)
@@ -769,9 +768,43 @@ func crc(s string) (h uint32) {
 	return h
 }
 
-// TestSameAsLinux makes random calls on tmpfs through package vfs and on the
-// tmpfs of the kernel that runs the test, and compares every answer.
-func TestSameAsLinux(t *testing.T) {
+// onLinux makes the calls of the given seeds, one after the other, in one
+// fresh directory of the host's tmpfs; the answers are those of the last.
+func onLinux(t *testing.T, n int, seeds ...uint64) []string {
+	dir, err := os.MkdirTemp("/dev/shm", "husk")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer os.RemoveAll(dir)
+	answers := make(chan []string)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with us
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			answers <- nil
+			return
+		}
+		unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)
+		unix.Umask(0o022)
+		_ = unix.Chmod(dir, 0o1777)
+		if unix.Chroot(dir) != nil || unix.Chdir("/") != nil {
+			answers <- nil
+			return
+		}
+		var last []string
+		for _, seed := range seeds {
+			last = steps(seed, n, linux{})
+			_ = unix.Chdir("/")
+		}
+		answers <- last
+	}()
+	a := <-answers
+	if a == nil {
+		t.Skip("cannot change root")
+	}
+	return a
+}
+
+func needLinux(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root: it makes device nodes and changes its root")
 	}
@@ -779,53 +812,100 @@ func TestSameAsLinux(t *testing.T) {
 		t.Skip("no tmpfs at /dev/shm")
 	}
 	pipe.Register()
-	seeds, n := uint64(60), 600
+}
+
+func seeds(many uint64) uint64 {
 	if testing.Short() {
-		seeds = 5
+		return many / 10
 	}
-	for seed := range seeds {
-		dir, err := os.MkdirTemp("/dev/shm", "husk")
-		if err != nil {
-			t.Skip(err)
-		}
-		defer os.RemoveAll(dir)
-		want := make(chan []string)
-		go func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with us
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				want <- nil
-				return
-			}
-			unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)
-			unix.Umask(0o022)
-			_ = unix.Chmod(dir, 0o1777)
-			if unix.Chroot(dir) != nil || unix.Chdir("/") != nil {
-				want <- nil
-				return
-			}
-			want <- steps(seed, n, linux{})
-		}()
-		wanted := <-want
-		if wanted == nil {
-			t.Skip("cannot change root")
-		}
+	return many
+}
+
+// TestSameAsLinux makes random calls on tmpfs through package vfs and on the
+// tmpfs of the kernel that runs the test, and compares every answer.
+func TestSameAsLinux(t *testing.T) {
+	needLinux(t)
+	for seed := range seeds(100) {
+		want := onLinux(t, 900, seed)
 		sb, err := tmpfs.New("")
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := steps(seed, n, newHusk(t, sb))
-		compare(t, seed, got, wanted)
+		compare(t, seed, steps(seed, 900, newHusk(t, sb)), want)
 		if t.Failed() {
 			return
 		}
 	}
 }
 
+// TestOverlaySameAsLinux fills a tree with random calls, puts an overlay
+// above it and goes on: the overlay must behave like the tree itself.
+func TestOverlaySameAsLinux(t *testing.T) {
+	needLinux(t)
+	for seed := range seeds(100) {
+		want := onLinux(t, 500, seed, seed+2000)
+		lower, err := tmpfs.New("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps(seed, 500, newHusk(t, lower))
+		before := tree(t, newHusk(t, lower))
+		over, err := tmpfs.NewOver(lower.Root, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, seed, steps(seed+2000, 500, newHusk(t, over)), want)
+		if after := tree(t, newHusk(t, lower)); after != before {
+			t.Errorf("seed %d: the lower tree was changed:\n%s\nbefore:\n%s", seed, after, before)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// tree describes everything below the root.
+func tree(t *testing.T, h *husk) string {
+	var b strings.Builder
+	var walk func(dir string)
+	walk = func(dir string) {
+		list, err := h.list(dir)
+		if err != nil {
+			t.Fatal(dir, err)
+		}
+		for _, e := range strings.Fields(list) {
+			name, kind, _ := strings.Cut(e, "/")
+			if name == "." || name == ".." {
+				continue
+			}
+			path := dir + "/" + name
+			st, err := h.stat(path, false)
+			fmt.Fprintln(&b, path, st, err)
+			x, _ := h.listxattr(path)
+			fmt.Fprintln(&b, x)
+			switch kind {
+			case "4":
+				walk(path)
+			case "8":
+				fd, err := h.open(path, unix.O_RDONLY, 0)
+				if err != nil {
+					t.Fatal(path, err)
+				}
+				data, _ := h.read(fd, 1<<20, 0)
+				fmt.Fprintln(&b, len(data), crc(data))
+				_ = h.close(fd)
+			}
+		}
+	}
+	walk("/")
+	return b.String()
+}
+
 func compare(t *testing.T, seed uint64, got, want []string) {
 	t.Helper()
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
-			for _, s := range want[max(0, i-90):i] {
+			for _, s := range want[max(0, i-40):i] {
 				t.Log("      ", s)
 			}
 			t.Errorf("seed %d, step %d:\n  husk  %s\n  linux %s", seed, i, got[i], want[i])

@@ -146,6 +146,7 @@ func (regular) Allocate(c vfs.Caller, f *vfs.File, mode uint32, off, count int64
 	defer i.DirMu.Unlock()
 	seals := n.seals.Load()
 	end := off + count
+	vfs.DropPrivileges(c, i)
 	if mode&fallocPunchHole != 0 {
 		if seals&(sealWrite|sealFutureWrite) != 0 {
 			return unix.EPERM
@@ -191,7 +192,8 @@ func (regular) Allocate(c vfs.Caller, f *vfs.File, mode uint32, off, count int64
 	n.charge()
 	if newSize > size {
 		i.Grow(newSize)
+	} else {
+		i.Touch()
 	}
-	i.TouchCtime()
 	return nil
 }

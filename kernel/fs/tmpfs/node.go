@@ -241,7 +241,12 @@ func (n *node) Rename(c vfs.Caller, dir *vfs.Inode, name string, src *vfs.Inode,
 	to.enter(newName, src)
 	src.Update(touch)
 	if flags&unix.RENAME_WHITEOUT != 0 {
-		_, err := n.create(dir, name, unix.S_IFCHR, 0, 0, 0)
+		cr := c.Cred()
+		gid := uint32(cr.FSGID)
+		if a := dir.Attr(); a.Mode&unix.S_ISGID != 0 {
+			gid = a.GID
+		}
+		_, err := n.create(dir, name, unix.S_IFCHR, 0, uint32(cr.FSUID), gid)
 		return err
 	}
 	return nil
