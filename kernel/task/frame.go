@@ -61,7 +61,7 @@ const (
 	flagsUser = flagAC | 1<<11 | flagDF | flagTF | 1<<7 | 1<<6 | 1<<4 | 1<<2 | flagCF | flagRF
 )
 
-// AltStack is stack_t.
+// AltStack is stack_t. The flags are kept as the program gave them.
 type AltStack struct {
 	SP    uint64
 	Flags uint32
@@ -98,6 +98,9 @@ func (s *AltStack) status(sp uint64) uint32 {
 func (t *Thread) Sigaltstack(set *AltStack) (AltStack, error) {
 	old := t.altstack
 	old.Flags = t.altstack.status(t.RSP)
+	if old.Size == 0 {
+		old.SP = 0
+	}
 	if set == nil {
 		return old, nil
 	}
@@ -109,14 +112,21 @@ func (t *Thread) Sigaltstack(set *AltStack) (AltStack, error) {
 		return old, unix.EINVAL
 	}
 	if mode == ssDisable {
-		t.altstack = AltStack{}
+		t.altstack = AltStack{Flags: set.Flags}
 		return old, nil
 	}
 	if set.Size < minSigStackSize {
 		return old, unix.ENOMEM
 	}
-	t.altstack = AltStack{SP: set.SP, Flags: set.Flags & ssAutodisarm, Size: set.Size}
+	t.altstack = *set
 	return old, nil
+}
+
+// framePlace returns where the extended state of n bytes and the frame go when
+// the stack is free below sp.
+func framePlace(sp uint64, n int) (fp, frame uint64) {
+	fp = (sp - uint64(n+4)) &^ 63
+	return fp, (fp-frameSize)&^15 - 8
 }
 
 // setupFrame makes the thread run a handler when it enters ring 3 next. It
@@ -133,8 +143,7 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 		entering = true
 	}
 	n := cpu.FPUSize()
-	fp := (sp - uint64(n+4)) &^ 63
-	sp = (fp-frameSize)&^15 - 8
+	fp, sp := framePlace(sp, n)
 	if (nested || entering) && !(sp > t.altstack.SP && sp-t.altstack.SP <= t.altstack.Size) {
 		return false
 	}
@@ -161,12 +170,11 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 		flags |= ucFPXstate
 	}
 	put64(f[offUcontext:], flags)
-	// The stack is saved as the program set it, with its status.
 	put64(f[offUcStack:], t.altstack.SP)
-	put32(f[offUcStack+8:], t.altstack.status(t.RSP))
+	put32(f[offUcStack+8:], t.altstack.Flags)
 	put64(f[offUcStack+16:], t.altstack.Size)
 	if t.altstack.Flags&ssAutodisarm != 0 {
-		t.altstack = AltStack{}
+		t.altstack = AltStack{Flags: ssDisable}
 	}
 	m := f[offMcontext:]
 	for i, v := range [...]uint64{
@@ -244,12 +252,8 @@ func (t *Thread) Sigreturn() uintptr {
 	if !t.restoreFPU(fp) {
 		return t.badFrame()
 	}
-	// A bad stack is not an error here; the old one stays.
-	old := t.altstack
-	t.altstack.Flags |= ssAutodisarm // so that being on it does not forbid
-	if _, err := t.Sigaltstack(&stack); err != nil {
-		t.altstack = old
-	}
+	// A stack that cannot be set is no error here; the present one stays.
+	_, _ = t.Sigaltstack(&stack)
 	if !canonical(t.RIP) {
 		t.badFrame() // IRET would fault
 		return uintptr(rax)

@@ -36,6 +36,8 @@ type user3 struct {
 	call  func(*Thread) (uintptr, error)
 	busy  bool
 	ctx   *cpu.Context
+
+	started bool
 }
 
 const (
@@ -75,12 +77,26 @@ func boot(t *testing.T, main func(u *user3)) End {
 	th.begin()
 	select {
 	case e := <-m.end:
+		m.quiesce()
 		return e
 	case <-time.After(20 * time.Second):
 		buf := make([]byte, 1<<20)
 		t.Fatalf("the machine hangs\n%s", buf[:runtime.Stack(buf, true)])
 	}
 	panic("unreachable")
+}
+
+// quiesce ends what the first process left behind, so that it does not run
+// into the next machine.
+func (m *machine) quiesce() {
+	for _, p := range Processes() {
+		for p.tgid != 1 && !p.Ended() {
+			p.mu.Lock()
+			p.exitGroup(int(unix.SIGKILL))
+			p.mu.Unlock()
+			runtime.Gosched()
+		}
+	}
 }
 
 // entry makes a thread that starts with a new stack run main.
@@ -105,19 +121,20 @@ func (m *machine) stackFor(main func(*user3)) uint64 {
 func (m *machine) enter(c *cpu.Context) cpu.Event {
 	m.mu.Lock()
 	u := m.users[c]
-	if u == nil || m.entries[c.RSP] != nil && c.RIP == progAddr && c.RAX == 0 && !u.busy {
-		main := m.entries[c.RSP]
+	if u == nil {
 		u = &user3{m: m, ctx: c, calls: make(chan func(*Thread) (uintptr, error)), done: make(chan uint64)}
 		m.users[c] = u
+	}
+	main := m.entries[c.RSP]
+	m.mu.Unlock()
+	if !u.started && c.RIP != handlerAddr {
+		u.started = true
 		c.RIP = progAddr
-		m.mu.Unlock()
 		go func() {
 			main(u)
 			u.calls <- func(t *Thread) (uintptr, error) { t.ExitThread(0); return 0, nil }
 		}()
-		m.mu.Lock()
 	}
-	m.mu.Unlock()
 	switch c.RIP {
 	case handlerAddr:
 		var b [128]byte
