@@ -16,7 +16,7 @@ func (t Thread) read(fd int32, buf mm.Addr, count uint64) (int, error) {
 	b, err := t.userBuffer(buf, count)
 	n := 0
 	if err == nil {
-		n, err = f.Read(t.Thread, &b)
+		n, err = f.Read(t.Thread, b)
 	} else if !f.Readable() {
 		err = unix.EBADF
 	}
@@ -33,7 +33,7 @@ func (t Thread) write(fd int32, buf mm.Addr, count uint64) (int, error) {
 	b, err := t.userBuffer(buf, count)
 	n := 0
 	if err == nil {
-		n, err = f.Write(t.Thread, &b)
+		n, err = f.Write(t.Thread, b)
 	} else if !f.Writable() {
 		err = unix.EBADF
 	}
@@ -53,7 +53,7 @@ func (t Thread) pread64(fd int32, buf mm.Addr, count uint64, offset int64) (int,
 	b, err := t.userBuffer(buf, count)
 	n := 0
 	if err == nil {
-		n, err = f.Pread(t.Thread, &b, offset)
+		n, err = f.Pread(t.Thread, b, offset)
 	}
 	f.Put()
 	return n, err
@@ -71,7 +71,7 @@ func (t Thread) pwrite64(fd int32, buf mm.Addr, count uint64, offset int64) (int
 	b, err := t.userBuffer(buf, count)
 	n := 0
 	if err == nil {
-		n, err = f.Pwrite(t.Thread, &b, offset)
+		n, err = f.Pwrite(t.Thread, b, offset)
 	}
 	f.Put()
 	return n, err
@@ -88,12 +88,11 @@ func (t Thread) vectored(fd int32, iov mm.Addr, iovcnt int32, pos int64, flags u
 	if write && !f.Writable() || !write && !f.Readable() {
 		return 0, unix.EBADF
 	}
-	var small [8]mm.IOVec
-	b, err := t.vector(iov, iovcnt, small[:])
+	b, err := t.vector(iov, iovcnt)
 	if err != nil {
 		return 0, err
 	}
-	return f.Vectored(t.Thread, &b, pos, flags, write)
+	return f.Vectored(t.Thread, b, pos, flags, write)
 }
 
 // readv reads into several buffers (readv(2)).

@@ -206,7 +206,7 @@ func (t Thread) sendto(fd int32, buf mm.Addr, length uint64, flags int32, addr m
 			return 0, err
 		}
 	}
-	return socket.Send(t.Thread, f, s, &b, &m, int(flags))
+	return socket.Send(t.Thread, f, s, b, &m, int(flags))
 }
 
 // recvfrom receives data.
@@ -221,7 +221,7 @@ func (t Thread) recvfrom(fd int32, buf mm.Addr, length uint64, flags int32, addr
 	}
 	defer f.Put()
 	var m socket.Message
-	n, err := socket.Recv(t.Thread, f, s, &b, &m, int(flags))
+	n, err := socket.Recv(t.Thread, f, s, b, &m, int(flags))
 	m.Drop()
 	if err != nil {
 		return 0, err
@@ -285,8 +285,7 @@ func (t Thread) doSendmsg(f *vfs.File, s socket.Socket, msg mm.Addr, flags int) 
 			return 0, err
 		}
 	}
-	var few [8]mm.IOVec
-	b, err := t.vector(h.iov, int32(h.iovlen), few[:])
+	b, err := t.vector(h.iov, int32(h.iovlen))
 	if err != nil {
 		return 0, err
 	}
@@ -302,7 +301,7 @@ func (t Thread) doSendmsg(f *vfs.File, s socket.Socket, msg mm.Addr, flags int) 
 			return 0, err
 		}
 	}
-	n, err := socket.Send(t.Thread, f, s, &b, &m, flags)
+	n, err := socket.Send(t.Thread, f, s, b, &m, flags)
 	m.Drop()
 	return n, err
 }
@@ -322,13 +321,12 @@ func (t Thread) doRecvmsg(f *vfs.File, s socket.Socket, msg mm.Addr, flags int) 
 	if err != nil {
 		return 0, err
 	}
-	var few [8]mm.IOVec
-	b, err := t.vector(h.iov, int32(h.iovlen), few[:])
+	b, err := t.vector(h.iov, int32(h.iovlen))
 	if err != nil {
 		return 0, err
 	}
 	m := socket.Message{Flags: flags & cmsgCloexec}
-	n, err := socket.Recv(t.Thread, f, s, &b, &m, flags)
+	n, err := socket.Recv(t.Thread, f, s, b, &m, flags)
 	if err != nil {
 		m.Drop()
 		return 0, err

@@ -281,8 +281,7 @@ func (t Thread) vmsplice(fd int32, iov mm.Addr, nrSegs uint64, flags uint32) (in
 	if nrSegs > maxIOV {
 		return 0, unix.EINVAL
 	}
-	var few [8]mm.IOVec
-	b, err := t.vector(iov, int32(nrSegs), few[:])
+	b, err := t.vector(iov, int32(nrSegs))
 	if err != nil {
 		return 0, err
 	}
@@ -295,14 +294,14 @@ func (t Thread) vmsplice(fd int32, iov mm.Addr, nrSegs uint64, flags uint32) (in
 	done := 0
 	ev := wait.Out
 	try := func() error {
-		n, _, err := f.Ops.Write(t.Thread, f, &b, -1)
+		n, _, err := f.Ops.Write(t.Thread, f, b, -1)
 		done += n
 		return err
 	}
 	if !f.Writable() {
 		ev = wait.In
 		try = func() error {
-			n, err := f.Ops.Read(t.Thread, f, &b, -1)
+			n, err := f.Ops.Read(t.Thread, f, b, -1)
 			done += n
 			return err
 		}

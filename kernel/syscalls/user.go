@@ -107,17 +107,18 @@ func (t Thread) install(f *vfs.File, cloexec bool) (int, error) {
 
 func (t Thread) fdLimit() uint64 { return t.Process.Limit(unix.RLIMIT_NOFILE) }
 
-// userBuffer makes the buffer of read and write: EFAULT when the range does
-// not lie in user space.
-func (t Thread) userBuffer(a mm.Addr, n uint64) (mm.Buffer, error) {
+// userBuffer makes the buffer of read and write, which is the thread's own:
+// EFAULT when the range does not lie in user space.
+func (t Thread) userBuffer(a mm.Addr, n uint64) (*mm.Buffer, error) {
 	if n > math.MaxInt64 {
-		return mm.Buffer{}, unix.EINVAL
+		return nil, unix.EINVAL
 	}
 	n = min(n, maxRW)
 	if uint64(a) > userTop-n {
-		return mm.Buffer{}, unix.EFAULT
+		return nil, unix.EFAULT
 	}
-	return mm.UserBuffer(t.AddressSpace(), a, int(n)), nil
+	t.IO = mm.UserBuffer(t.AddressSpace(), a, int(n))
+	return &t.IO, nil
 }
 
 const (
@@ -126,34 +127,34 @@ const (
 	maxIOV  = 1024                               // UIO_MAXIOV
 )
 
-// vector reads the scatter list of readv(2) and its kin. small serves short
-// lists without an allocation.
-func (t Thread) vector(a mm.Addr, n int32, small []mm.IOVec) (mm.Buffer, error) {
+// vector reads the scatter list of readv(2) and its kin into the thread's
+// buffer.
+func (t Thread) vector(a mm.Addr, n int32) (*mm.Buffer, error) {
 	if n < 0 || n > maxIOV {
-		return mm.Buffer{}, unix.EINVAL
+		return nil, unix.EINVAL
 	}
-	vec := small
-	if int(n) > len(small) {
+	vec := t.Vec[:]
+	if int(n) > len(vec) {
 		vec = make([]mm.IOVec, n)
 	}
 	vec = vec[:n]
-	if n == 0 {
-		return mm.VecBuffer(t.AddressSpace(), nil), nil
-	}
-	if _, err := t.AddressSpace().CopyIn(vecBytes(vec), a); err != nil {
-		return mm.Buffer{}, unix.EFAULT
+	if n > 0 {
+		if _, err := t.AddressSpace().CopyIn(vecBytes(vec), a); err != nil {
+			return nil, unix.EFAULT
+		}
 	}
 	total := 0
 	for i := range vec {
 		v := &vec[i]
 		if v.Len < 0 {
-			return mm.Buffer{}, unix.EINVAL
+			return nil, unix.EINVAL
 		}
 		if uint64(v.Base) > userTop-min(uint64(v.Len), userTop) {
-			return mm.Buffer{}, unix.EFAULT
+			return nil, unix.EFAULT
 		}
 		v.Len = min(v.Len, maxRW-total)
 		total += v.Len
 	}
-	return mm.VecBuffer(t.AddressSpace(), vec), nil
+	t.IO = mm.VecBuffer(t.AddressSpace(), vec)
+	return &t.IO, nil
 }

@@ -121,6 +121,12 @@ type Thread struct {
 	sleep sleepState
 	time  cpuClock
 
+	// IO and Vec are the buffer and a short scatter list of the read or write
+	// in progress. They live here because what is passed to a file's
+	// behaviour would otherwise be allocated for each call.
+	IO  mm.Buffer
+	Vec [8]mm.IOVec
+
 	// Signals. blocked is written by the thread with Process.mu held, and
 	// read by it without.
 	pending   sigQueue // guarded by Process.mu

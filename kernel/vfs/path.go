@@ -217,14 +217,34 @@ type walk struct {
 
 	// pending are the rests of the strings around the symbolic links being
 	// followed, the innermost last.
-	pending []string
-	links   int
+	pending  [4]string
+	npending int
+	deep     []string // what does not fit pending
+	links    int
 
 	last     string // the final component, set by parent
 	kind     lastKind
 	trailing bool // slashes follow the final component
+}
 
-	buf [2]string
+func (w *walk) push(rest string) {
+	if w.npending < len(w.pending) {
+		w.pending[w.npending] = rest
+	} else {
+		w.deep = append(w.deep, rest)
+	}
+	w.npending++
+}
+
+func (w *walk) pop() string {
+	w.npending--
+	if w.npending < len(w.pending) {
+		return w.pending[w.npending]
+	}
+	n := len(w.deep) - 1
+	rest := w.deep[n]
+	w.deep = w.deep[:n]
+	return rest
 }
 
 // lastKind is what the final component is.
@@ -255,7 +275,6 @@ func (w *walk) begin(c Caller, start *Path, path string, flags LookupFlags) erro
 			return unix.EXDEV
 		}
 		w.path = w.root
-		w.pending = w.buf[:0]
 		return nil
 	}
 	if start != nil {
@@ -266,7 +285,6 @@ func (w *walk) begin(c Caller, start *Path, path string, flags LookupFlags) erro
 	if flags&(ResolveInRoot|ResolveBeneath) != 0 {
 		w.root = w.path
 	}
-	w.pending = w.buf[:0]
 	return nil
 }
 
@@ -279,8 +297,8 @@ func (w *walk) parent() error {
 			rest = rest[1:]
 		}
 		if rest == "" { // only at the start, or for a link to "/"
-			if n := len(w.pending); n > 0 {
-				w.rest, w.pending = w.pending[n-1], w.pending[:n-1]
+			if w.npending > 0 {
+				w.rest = w.pop()
 				continue
 			}
 			w.last, w.kind, w.rest = "", lastRoot, ""
@@ -308,7 +326,7 @@ func (w *walk) parent() error {
 		if err := search(w.c.Cred(), dir); err != nil {
 			return err
 		}
-		if rest == "" && len(w.pending) == 0 {
+		if rest == "" && w.npending == 0 {
 			w.last = name
 			w.trailing = w.trailing || n >= 0
 			switch name {
@@ -417,7 +435,7 @@ func (w *walk) follow(p Path, i *Inode) error {
 		return unix.ENOENT
 	}
 	if w.rest != "" {
-		w.pending = append(w.pending, w.rest)
+		w.push(w.rest)
 	}
 	if target[0] == '/' {
 		if w.flags&ResolveBeneath != 0 {

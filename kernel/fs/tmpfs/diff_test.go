@@ -843,7 +843,7 @@ func TestSameAsLinux(t *testing.T) {
 func TestOverlaySameAsLinux(t *testing.T) {
 	needLinux(t)
 	for seed := range seeds(100) {
-		want := onLinux(t, 500, seed, seed+2000)
+		want := onLinux(t, 500, seed, 2*seed+4000)
 		lower, err := tmpfs.New("")
 		if err != nil {
 			t.Fatal(err)
@@ -854,7 +854,7 @@ func TestOverlaySameAsLinux(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compare(t, seed, steps(seed+2000, 500, newHusk(t, over)), want)
+		compare(t, seed, steps(2*seed+4000, 500, newHusk(t, over)), want)
 		if after := tree(t, newHusk(t, lower)); after != before {
 			t.Errorf("seed %d: the lower tree was changed:\n%s\nbefore:\n%s", seed, after, before)
 		}
