@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ type runFlags struct {
 
 const (
 	defaultMemory = 512 << 20
-	minMemory     = 8 << 20
+	minMemory     = 9 << 20 // what hello needs
 	maxCPUs       = 8
 )
 
@@ -162,7 +163,7 @@ func (r *runner) run() error {
 		c.Machine.Accel = accel.TCG
 		status, err = r.boot(c)
 	}
-	if errors.As(err, &dead) && !dead.Booted && r.memory < 32<<20 {
+	if errors.As(err, &dead) && (r.memory < 32<<20 || bytes.Contains(dead.Log, []byte("out of memory"))) {
 		err = fmt.Errorf("%w (is -m %s enough?)", err, r.memory.String())
 	}
 	if status == 0 && err == nil {
