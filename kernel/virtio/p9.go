@@ -56,15 +56,54 @@ func (s *Share) MaxSegments() int { return s.r.q.MaxSegments() }
 // the device filled. All memory must be in the direct map. Any number of
 // goroutines may call it; the caller gives each message a tag of its own.
 func (s *Share) RoundTrip(tx []byte, txData [][]byte, rx []byte, rxData [][]byte) (int, error) {
+	return s.run(s.r.acquire(), tx, txData, rx, rxData)
+}
+
+// Start sends a message without waiting for the answer, which Finish does.
+// EAGAIN says that too many are under way: who has started some finishes one.
+func (s *Share) Start(tx, rx []byte) (ticket int, err error) {
+	id, ok := s.r.tryAcquire()
+	if !ok {
+		return 0, unix.EAGAIN
+	}
+	out, ok1 := PhysOf(tx)
+	in, ok2 := PhysOf(rx)
+	if !ok1 || !ok2 {
+		s.r.release(id)
+		return 0, unix.EFAULT
+	}
+	chain := [2]Segment{{out, uint32(len(tx))}, {in, uint32(len(rx))}}
+	if err := s.r.start(id, chain[:1], chain[1:]); err != nil {
+		s.r.release(id)
+		return 0, err
+	}
+	return int(id), nil
+}
+
+// Finish waits for the answer to a message and returns its length.
+func (s *Share) Finish(ticket int) (int, error) {
+	n, err := s.r.finish(uint16(ticket))
+	s.r.release(uint16(ticket))
+	return int(n), err
+}
+
+func (s *Share) run(id uint16, tx []byte, txData [][]byte, rx []byte, rxData [][]byte) (int, error) {
+	defer s.r.release(id)
 	var segs [shareQueue]Segment
 	n := 0
-	add := func(p []byte) error {
+	// add appends p, joined to the last segment when they touch in memory and
+	// that is at first or after it.
+	add := func(first int, p []byte) error {
 		if len(p) == 0 {
 			return nil
 		}
 		pa, ok := PhysOf(p)
 		if !ok {
 			return unix.EFAULT
+		}
+		if n > first && segs[n-1].Addr+cpu.PhysAddr(segs[n-1].Len) == pa {
+			segs[n-1].Len += uint32(len(p))
+			return nil
 		}
 		if n == len(segs) {
 			return unix.EINVAL
@@ -73,37 +112,23 @@ func (s *Share) RoundTrip(tx []byte, txData [][]byte, rx []byte, rxData [][]byte
 		n++
 		return nil
 	}
-	// merge joins p to the last segment when they touch in memory.
-	merge := func(first int, p []byte) error {
-		if err := add(p); err != nil || n-1 <= first {
-			return err
-		}
-		a, b := &segs[n-2], &segs[n-1]
-		if a.Addr+cpu.PhysAddr(a.Len) == b.Addr {
-			a.Len += b.Len
-			n--
-		}
-		return nil
-	}
-	if err := add(tx); err != nil {
+	if err := add(0, tx); err != nil {
 		return 0, err
 	}
 	for _, p := range txData {
-		if err := merge(1, p); err != nil {
+		if err := add(1, p); err != nil {
 			return 0, err
 		}
 	}
 	outs := n
-	if err := add(rx); err != nil {
+	if err := add(outs, rx); err != nil {
 		return 0, err
 	}
 	for _, p := range rxData {
-		if err := merge(outs+1, p); err != nil {
+		if err := add(outs+1, p); err != nil {
 			return 0, err
 		}
 	}
-	id := s.r.acquire()
-	defer s.r.release(id)
 	got, err := s.r.do(id, segs[:outs], segs[outs:n])
 	return int(got), err
 }

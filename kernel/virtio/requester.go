@@ -60,6 +60,18 @@ func (r *requester) acquire() uint16 {
 	return id
 }
 
+// tryAcquire is acquire for those who must not wait.
+func (r *requester) tryAcquire() (uint16, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.free) == 0 {
+		return 0, false
+	}
+	id := r.free[len(r.free)-1]
+	r.free = r.free[:len(r.free)-1]
+	return id, true
+}
+
 // release gives a slot back.
 func (r *requester) release(id uint16) {
 	r.mu.Lock()

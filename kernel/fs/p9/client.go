@@ -19,10 +19,15 @@ type Transport interface {
 	// followed by rxData; it returns the length of the answer. Any number of
 	// goroutines may call it.
 	RoundTrip(tx []byte, txData [][]byte, rx []byte, rxData [][]byte) (int, error)
+	// Start sends a message without waiting; Finish waits for its answer.
+	// Start returns EAGAIN when too many are under way.
+	Start(tx, rx []byte) (ticket int, err error)
+	Finish(ticket int) (int, error)
 }
 
 const (
 	maxCalls = 16        // requests in flight
+	maxBatch = 12        // of them, for one caller's batch
 	maxMsize = 512 << 10 // what we ask for; the server may want less
 	minMsize = 4096
 )
@@ -54,33 +59,52 @@ func newClient(t Transport) *client {
 	return c
 }
 
-// get returns a call that begins with a message of the given kind.
+// get returns a call that begins with a message of the given kind, waiting
+// for one if need be.
 func (c *client) get(kind byte) (*call, error) {
 	c.mu.Lock()
-	for len(c.calls) == 0 {
-		if c.made < maxCalls {
-			var frames [2]cpu.PhysAddr
-			if n := cpu.AllocFrames(frames[:]); n == len(frames) {
-				k := &call{tag: uint16(c.made), tx: page(frames[0]), rx: page(frames[1])}
-				c.made++
-				c.mu.Unlock()
-				k.begin(kind)
-				return k, nil
-			} else if n > 0 {
-				cpu.FreeFrames(frames[:n])
-			}
-			if c.made == 0 {
-				c.mu.Unlock()
-				return nil, unix.ENOMEM
-			}
+	for {
+		if k := c.take(kind); k != nil {
+			c.mu.Unlock()
+			return k, nil
+		}
+		if c.made == 0 {
+			c.mu.Unlock()
+			return nil, unix.ENOMEM
 		}
 		c.idle.Wait()
 	}
-	k := c.calls[len(c.calls)-1]
-	c.calls = c.calls[:len(c.calls)-1]
-	c.mu.Unlock()
+}
+
+// tryGet is get for those who hold calls already: it returns nil rather than
+// wait. The last few are left to others.
+func (c *client) tryGet(kind byte) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if maxCalls-c.made+len(c.calls) <= maxCalls-maxBatch {
+		return nil
+	}
+	return c.take(kind)
+}
+
+// take returns a free call, nil when there is none. mu is held.
+func (c *client) take(kind byte) *call {
+	var k *call
+	if n := len(c.calls); n > 0 {
+		k, c.calls = c.calls[n-1], c.calls[:n-1]
+	} else if c.made < maxCalls {
+		var frames [2]cpu.PhysAddr
+		if n := cpu.AllocFrames(frames[:]); n < len(frames) {
+			cpu.FreeFrames(frames[:n])
+			return nil
+		}
+		k = &call{tag: uint16(c.made), tx: page(frames[0]), rx: page(frames[1])}
+		c.made++
+	} else {
+		return nil
+	}
 	k.begin(kind)
-	return k, nil
+	return k
 }
 
 func (c *client) put(k *call) {
@@ -98,38 +122,49 @@ func page(pa cpu.PhysAddr) []byte {
 // do sends the request and checks the answer: its size, type and tag. Data in
 // rxData follows the first rx bytes; without rxData the answer may fill a page.
 func (c *client) do(k *call, txData [][]byte, rxData [][]byte) error {
+	rx, err := c.prepare(k, txData, rxData)
+	if err != nil {
+		return err
+	}
+	n, err := c.t.RoundTrip(k.tx[:k.n], txData, rx, rxData)
+	if err != nil {
+		return err
+	}
+	return k.answer(rx, n)
+}
+
+// prepare completes the message and returns where the answer goes.
+func (c *client) prepare(k *call, txData [][]byte, rxData [][]byte) (rx []byte, err error) {
 	if k.overflow {
-		return unix.ENAMETOOLONG
+		return nil, unix.ENAMETOOLONG
 	}
 	size := k.n
 	for _, p := range txData {
 		size += len(p)
 	}
 	if size > c.msize {
-		return unix.EMSGSIZE
+		return nil, unix.EMSGSIZE
 	}
 	binary.LittleEndian.PutUint32(k.tx, uint32(size))
-	rx := k.rx[:min(len(k.rx), c.msize)]
 	if rxData != nil {
-		rx = k.rx[:dataHeader]
+		return k.rx[:dataHeader], nil
 	}
-	want := k.tx[4] + 1
-	tag := binary.LittleEndian.Uint16(k.tx[5:])
-	n, err := c.t.RoundTrip(k.tx[:k.n], txData, rx, rxData)
-	if err != nil {
-		return err
-	}
+	return k.rx[:min(len(k.rx), c.msize)], nil
+}
+
+// answer checks the head of an answer of n bytes, of which rx is the beginning.
+func (k *call) answer(rx []byte, n int) error {
 	if n < headerSize {
 		return unix.EIO
 	}
 	got := int(binary.LittleEndian.Uint32(rx))
 	kind := rx[4]
-	if got > n || got < headerSize || binary.LittleEndian.Uint16(rx[5:]) != tag {
+	if got > n || got < headerSize || [2]byte(rx[5:7]) != [2]byte(k.tx[5:7]) {
 		return unix.EIO
 	}
 	k.in = rx[headerSize:min(got, len(rx))]
 	switch {
-	case kind == want:
+	case kind == k.tx[4]+1:
 		return nil
 	case kind == rlerror:
 		e := k.r32()
@@ -266,43 +301,149 @@ func (c *client) close() {
 	c.clunkCond.Signal()
 }
 
-// walk makes a new fid for names below from; no name clones it. q is the qid
-// of the last name.
-func (c *client) walk(from uint32, names ...string) (f uint32, q qid, err error) {
+// walk makes a new fid for name below from; the empty name clones it.
+func (c *client) walk(from uint32, name string) (f uint32, q qid, err error) {
 	k, err := c.get(twalk)
 	if err != nil {
 		return noFid, q, err
 	}
 	f = c.fid()
-	k.u32(from)
-	k.u32(f)
-	k.u16(uint16(len(names)))
-	for _, name := range names {
-		k.str(name)
-	}
+	k.walk(from, f, name)
 	err = c.do(k, nil, nil)
-	got := 0
+	q, err = c.walked(k, f, name, err)
+	c.put(k)
+	if err != nil {
+		f = noFid
+	}
+	return f, q, err
+}
+
+func (k *call) walk(from, to uint32, name string) {
+	k.u32(from)
+	k.u32(to)
+	if name == "" {
+		k.u16(0)
+		return
+	}
+	k.u16(1)
+	k.str(name)
+}
+
+// walked reads the answer to a walk to f.
+func (c *client) walked(k *call, f uint32, name string, err error) (q qid, _ error) {
 	if err == nil {
-		got = int(k.r16())
-		for range got {
+		got := k.r16()
+		if got == 1 {
 			q = k.rqid()
 		}
-		if k.bad || got > len(names) {
+		if k.bad || got > 1 || got == 1 && name == "" {
 			err = unix.EIO
+		} else if got == 0 && name != "" {
+			err = unix.ENOENT
 		}
 	}
-	c.put(k)
-	if err == nil && got < len(names) {
-		err = unix.ENOENT // a part of the path: no fid was made
-	}
-	if err != nil {
-		if err == error(unix.EIO) {
-			return noFid, q, err // the server may know the fid: lose the number
-		}
+	if err != nil && err != error(unix.EIO) { // else the server may know the fid: lose the number
 		c.freeFid(f)
-		return noFid, q, err
 	}
-	return f, q, nil
+	return q, err
+}
+
+// found is the result of one of several look-ups.
+type found struct {
+	fid   uint32
+	attr  attributes
+	err   error
+	known bool // the walk succeeded; attr is valid if err is nil
+}
+
+// lookups looks names up below from, all at once as far as there is room, and
+// returns the results of the first of them, at least one.
+func (c *client) lookups(from uint32, names []string) ([]found, error) {
+	first, err := c.get(twalk)
+	if err != nil {
+		return nil, err
+	}
+	calls := append(make([]*call, 0, maxBatch), first)
+	for len(calls) < min(len(names), maxBatch) {
+		k := c.tryGet(twalk)
+		if k == nil {
+			break
+		}
+		calls = append(calls, k)
+	}
+	result := make([]found, len(calls))
+	for i, k := range calls {
+		result[i].fid = c.fid()
+		k.walk(from, result[i].fid, names[i])
+	}
+	c.batch(calls, func(i int, err error) {
+		_, result[i].err = c.walked(calls[i], result[i].fid, names[i], err)
+		result[i].known = result[i].err == nil
+	})
+	for i, k := range calls {
+		if !result[i].known {
+			continue
+		}
+		k.begin(tgetattr)
+		k.u32(result[i].fid)
+		k.u64(getattrBasic)
+	}
+	c.batch(calls, func(i int, err error) {
+		if !result[i].known {
+			return
+		}
+		result[i].attr, result[i].err = calls[i].rattributes(), err
+		if err == nil && calls[i].bad {
+			result[i].err = unix.EIO
+		}
+	})
+	for i, k := range calls {
+		if result[i].known && result[i].err != nil {
+			c.clunk(result[i].fid)
+		}
+		c.put(k)
+	}
+	return result, nil
+}
+
+// batch sends those of calls that have a message begun and lets each hear of
+// its answer. A message is spent once it is answered.
+func (c *client) batch(calls []*call, answered func(i int, err error)) {
+	var tickets [maxBatch]int
+	next := 0
+	for done := 0; done < len(calls); done++ {
+		for ; next < len(calls); next++ {
+			k := calls[next]
+			tickets[next] = -1
+			if k.n == 0 {
+				continue
+			}
+			rx, err := c.prepare(k, nil, nil)
+			if err == nil {
+				tickets[next], err = c.t.Start(k.tx[:k.n], rx)
+			}
+			if err == error(unix.EAGAIN) && next > done {
+				break // one has to be finished first
+			}
+			if err == error(unix.EAGAIN) { // others hold everything: wait for a turn
+				answered(next, c.do(k, nil, nil))
+				k.n, tickets[next] = 0, -1
+			} else if err != nil {
+				answered(next, err)
+				k.n, tickets[next] = 0, -1
+			}
+		}
+		k := calls[done]
+		if tickets[done] < 0 {
+			continue
+		}
+		n, err := c.t.Finish(tickets[done])
+		if err == nil {
+			err = k.answer(k.rx[:min(len(k.rx), c.msize)], n)
+		}
+		answered(done, err)
+		k.n = 0
+	}
 }
 
 // open opens a fid; flags are those of open(2).

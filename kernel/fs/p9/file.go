@@ -174,7 +174,7 @@ func (n *node) entries(i *vfs.Inode) ([]entry, error) {
 		return list, nil
 	}
 	c := n.fs.c
-	f, _, err := c.walk(n.h.walkable())
+	f, _, err := c.walk(n.h.walkable(), "")
 	if err != nil {
 		return nil, err
 	}

@@ -196,7 +196,7 @@ func (h *handle) forReading() (f uint32, q qid, fresh bool, err error) {
 	c := h.fs.c
 	f = h.fid
 	if !h.fs.readOnly {
-		if f, _, err = c.walk(h.fid); err != nil {
+		if f, _, err = c.walk(h.fid, ""); err != nil {
 			return noFid, q, false, err
 		}
 	}
@@ -218,7 +218,7 @@ func (h *handle) forWriting() (uint32, error) {
 		return h.writer, nil
 	}
 	c := h.fs.c
-	f, _, err := c.walk(h.fid)
+	f, _, err := c.walk(h.fid, "")
 	if err != nil {
 		return noFid, err
 	}

@@ -42,7 +42,6 @@ const (
 	noTag      = 0xffff
 	noFid      = ^uint32(0)
 	anyUser    = ^uint32(0)
-	maxNames   = 16 // in one Twalk
 
 	// Bits of Tgetattr's mask: everything but btime, gen and data_version.
 	getattrBasic = 0x7ff

@@ -26,7 +26,10 @@ type node struct {
 	negative map[string]struct{} // names that do not exist, until mtime changes
 	list     []entry             // the directory's entries, until mtime changes
 	listed   bool
-	target   string // of a symbolic link
+	cursor   int                   // behind the entry that was looked up last
+	run      int                   // how many in a row were
+	ahead    map[string]*vfs.Inode // what was looked up before it was asked for
+	target   string                // of a symbolic link
 }
 
 const (
@@ -43,11 +46,17 @@ func (n *node) note(a *attributes) bool {
 	n.ours = false
 	n.mtime, n.version = a.mtime, a.qid.version
 	if changed {
-		n.negative, n.list, n.listed, n.target = nil, nil, false, ""
+		n.forget()
 	}
 	n.mu.Unlock()
 	n.checked.Store(clock.Now())
 	return news
+}
+
+// forget drops what is known of the contents. mu is held.
+func (n *node) forget() {
+	n.negative, n.ahead, n.target = nil, nil, ""
+	n.list, n.listed, n.cursor, n.run = nil, false, 0, 0
 }
 
 // adopt makes i what the host now says it is.
@@ -151,6 +160,9 @@ func (n *node) Lookup(_ vfs.Caller, dir *vfs.Inode, name string) (*vfs.Inode, er
 	if n.knownMissing(name) {
 		return nil, unix.ENOENT
 	}
+	if i, err := n.lookupAhead(dir, name); i != nil || err != nil {
+		return i, err
+	}
 	f, q, err := n.fs.c.walk(n.h.walkable(), name)
 	runtime.KeepAlive(dir)
 	if err != nil {
@@ -173,6 +185,76 @@ func (n *node) Lookup(_ vfs.Caller, dir *vfs.Inode, name string) (*vfs.Inode, er
 		return nil, err
 	}
 	return n.fs.inode(f, &a), nil
+}
+
+// lookupAhead serves programs that read a directory and then ask for each of
+// its entries in turn (ls -l, find, du): the next ones are looked up together.
+// It returns nothing when that is not what is going on.
+func (n *node) lookupAhead(dir *vfs.Inode, name string) (*vfs.Inode, error) {
+	names := n.upcoming(name)
+	if len(names) == 0 {
+		return nil, nil
+	}
+	n.mu.Lock()
+	i := n.ahead[name]
+	delete(n.ahead, name)
+	n.mu.Unlock()
+	if i != nil && !i.Ops.(*node).old() {
+		return i, nil
+	}
+	if n.old() && n.refresh(dir) != nil || len(names) == 1 {
+		return nil, nil
+	}
+	all, err := n.fs.c.lookups(n.h.walkable(), names)
+	runtime.KeepAlive(dir)
+	if err != nil {
+		return nil, err
+	}
+	ahead := make(map[string]*vfs.Inode, len(all))
+	for k := range all {
+		if all[k].err == nil {
+			ahead[names[k]] = n.fs.inode(all[k].fid, &all[k].attr)
+		}
+	}
+	i, err = ahead[name], all[0].err
+	delete(ahead, name)
+	n.mu.Lock()
+	n.ahead = ahead
+	n.mu.Unlock()
+	return i, err
+}
+
+// upcoming follows look-ups through the directory's list: when name continues
+// a run of them it returns name and those behind it.
+func (n *node) upcoming(name string) []string {
+	const (
+		window = 8 // entries that may be left out
+		enough = 3 // look-ups in a row that make a run
+	)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := -1
+	for k := n.cursor; k < min(n.cursor+window, len(n.list)); k++ {
+		if n.list[k].name == name {
+			at = k
+			break
+		}
+	}
+	if at < 0 {
+		n.run = 0
+		return nil
+	}
+	n.cursor = at + 1
+	if n.run++; n.run < enough {
+		return nil
+	}
+	names := make([]string, 0, maxBatch)
+	for _, e := range n.list[at:min(at+maxBatch, len(n.list))] {
+		if e.name != "." && e.name != ".." {
+			names = append(names, e.name)
+		}
+	}
+	return names
 }
 
 // knownMissing answers from the list of the directory's entries, if that is
@@ -297,7 +379,7 @@ func (n *node) writable() error {
 func (n *node) stale() {
 	n.mu.Lock()
 	n.ours = true
-	n.negative, n.list, n.listed, n.target = nil, nil, false, ""
+	n.forget()
 	n.mu.Unlock()
 	n.checked.Store(clock.Now() - 2*attrTime)
 }
@@ -338,7 +420,7 @@ func (n *node) Create(_ vfs.Caller, _ *vfs.Inode, name string, mode uint32, uid,
 		return nil, err
 	}
 	c := n.fs.c
-	f, _, err := c.walk(n.h.walkable())
+	f, _, err := c.walk(n.h.walkable(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -622,7 +704,7 @@ func (n *node) Setxattr(_ vfs.Caller, _ *vfs.Inode, name string, value []byte, f
 		return unix.ENOSPC // more than a request carries beside its head
 	}
 	c := n.fs.c
-	f, _, err := c.walk(n.h.walkable())
+	f, _, err := c.walk(n.h.walkable(), "")
 	if err != nil {
 		return err
 	}

@@ -498,6 +498,44 @@ func TestRequestsAreFew(t *testing.T) {
 	step("name not in the list", 0, func() { d.Ops.Lookup(nil, d, "other") })
 }
 
+func TestEntriesAreLookedUpTogether(t *testing.T) {
+	s, sb, dir := share(t, true)
+	for n := range 100 {
+		write(t, fmt.Sprintf("%s/f%02d", dir, n), []byte(fmt.Sprint(n)))
+	}
+	for round := range 2 {
+		d, err := open(t, sb.Root, unix.O_RDONLY)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		pos := int64(0)
+		if err := d.Ops.ReadDir(nil, d, &pos, func(e vfs.Dirent) bool { names = append(names, e.Name); return true }); err != nil {
+			t.Fatal(err)
+		}
+		for k, name := range names {
+			if round == 1 && k == 50 {
+				os.Remove(dir + "/f55")
+			}
+			i, err := walkTo(sb, name)
+			if err != nil {
+				if round == 1 && name == "f55" && isErrno(err, unix.ENOENT) {
+					continue
+				}
+				t.Fatal(name, err)
+			}
+			var st unix.Stat_t
+			if err := unix.Lstat(dir+"/"+name, &st); err == nil && (i.Ino != st.Ino || i.Size() != st.Size) {
+				t.Errorf("%s is inode %d of %d bytes", name, i.Ino, i.Size())
+			}
+		}
+		expire(sb.Root)
+	}
+	if s.most < 8 {
+		t.Errorf("at most %d requests at a time", s.most)
+	}
+}
+
 // FuzzReply lets the server answer anything.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte{}, uint8(0))

@@ -21,6 +21,9 @@ type server struct {
 	fids     map[uint32]*serverFid
 	requests [256]atomic.Int64
 	msize    uint32
+	started  map[int]int // lengths of answers by ticket
+	tickets  int
+	most     int                            // answers outstanding at a time
 	mangle   func(req, reply []byte) []byte // changes replies on their way
 }
 
@@ -78,6 +81,34 @@ func (s *server) RoundTrip(tx []byte, txData [][]byte, rx []byte, rxData [][]byt
 	for _, p := range rxData {
 		n += copy(p, out[n:])
 	}
+	return n, nil
+}
+
+// Start answers at once but lets few be under way.
+func (s *server) Start(tx, rx []byte) (int, error) {
+	n, err := s.RoundTrip(tx, nil, rx, nil)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started == nil {
+		s.started = map[int]int{}
+	}
+	s.tickets++
+	s.started[s.tickets] = n
+	s.most = max(s.most, len(s.started))
+	return s.tickets, nil
+}
+
+func (s *server) Finish(ticket int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.started[ticket]
+	if !ok {
+		s.t.Error("an answer that nobody asked for is awaited")
+	}
+	delete(s.started, ticket)
 	return n, nil
 }
 
