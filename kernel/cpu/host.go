@@ -234,6 +234,10 @@ func WaitAlarm() { hostInit(); <-host.alarm }
 // it wakes others. Interrupts that come while fn is pending may merge.
 func HandleIRQ(line int, fn func()) error { return unix.ENODEV }
 
+// HandleMSI allocates a message-signalled interrupt, whose address and data
+// the device is to be given; fn is called as for HandleIRQ.
+func HandleMSI(fn func()) (addr uint64, data uint32, err error) { return 0, 0, unix.ENODEV }
+
 // MapMMIO maps device memory uncached and returns its kernel address.
 func MapMMIO(pa PhysAddr, size uintptr) uintptr { panic("cpu: no devices on the host") }
 

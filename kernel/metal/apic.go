@@ -60,12 +60,15 @@ func apicWrite(reg, v uint32) {
 func initAPIC(c *percpu) {
 	base := rdmsr(msrAPICBase)
 	x2apic = features.x2apic
-	if x2apic {
-		base |= apicBaseX2
-	} else if apicPage == 0 {
+	if !x2apic && apicPage == 0 {
 		apicPage = mapMMIO(base&pteAddr, pageSize)
 	}
-	wrmsr(msrAPICBase, base|apicBaseOn)
+	// Two steps: x2APIC mode must not be entered from "disabled".
+	base |= apicBaseOn
+	wrmsr(msrAPICBase, base)
+	if x2apic {
+		wrmsr(msrAPICBase, base|apicBaseX2)
+	}
 	apicWrite(apicTPR, 0)
 	apicWrite(apicSpurious, apicSoftwareO|vectorSpurious)
 	apicWrite(apicLINT0, lvtMasked)

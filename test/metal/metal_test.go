@@ -75,6 +75,12 @@ func build(t *testing.T, pkg string) string {
 // boot runs the kernel and returns what it wrote and QEMU's status.
 func boot(t *testing.T, kernel, cmdline string, flags ...string) (string, int) {
 	t.Helper()
+	out, state := bootState(t, kernel, cmdline, flags...)
+	return out, state.ExitCode()
+}
+
+func bootState(t *testing.T, kernel, cmdline string, flags ...string) (string, *os.ProcessState) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	args := []string{
@@ -91,7 +97,7 @@ func boot(t *testing.T, kernel, cmdline string, flags ...string) (string, int) {
 	if err != nil && c.ProcessState == nil {
 		t.Fatal(err)
 	}
-	return out.String(), c.ProcessState.ExitCode()
+	return out.String(), c.ProcessState
 }
 
 // debug-exit turns a status n of the kernel into 2n+1.
@@ -170,6 +176,19 @@ func TestTextIsReadOnly(t *testing.T) {
 		if status != passed || !strings.Contains(out, "PASS") {
 			t.Errorf("%s: status %d\n%s", what, status, out)
 		}
+	}
+}
+
+func TestIdleMachineSleeps(t *testing.T) {
+	kernel := build(t, machinetest)
+	out, state := bootState(t, kernel, "-test.run=Crash crash=idle", "-M", "microvm", "-cpu", "max", "-m", "128", "-smp", "2")
+	if state.ExitCode() != passed {
+		t.Fatalf("status %d\n%s", state.ExitCode(), out)
+	}
+	used := state.UserTime() + state.SystemTime()
+	t.Logf("%v of CPU time in 3 s", used)
+	if used > 1500*time.Millisecond {
+		t.Errorf("an idle machine uses %v of 3 s", used)
 	}
 }
 

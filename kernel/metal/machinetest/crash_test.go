@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"husk/kernel/cpu"
@@ -30,6 +31,8 @@ func crash(t *testing.T, how string) {
 	case "metal":
 		// metal reads for itself what it is told to print: nothing is there.
 		cpu.WriteSerial(unsafe.Slice(at(0x1000), 1))
+	case "idle":
+		time.Sleep(3 * time.Second)
 	case "write-text":
 		mustFault(t, func() { *at(0xffffffff80201000) = 0xcc })
 	case "write-rodata":
