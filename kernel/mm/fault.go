@@ -159,6 +159,7 @@ func (as *AddressSpace) faultZero(v *VMA, addr Addr, t *table, f *frame, want in
 			return faultRetry
 		}
 		store(&t[i], uint64(fresh)<<PageShift|bits)
+		f.flags++
 		f.mu.Unlock()
 		v.mapped(addr, 1)
 		return faultDone
@@ -179,6 +180,7 @@ func (as *AddressSpace) faultZero(v *VMA, addr Addr, t *table, f *frame, want in
 			used++
 		}
 	}
+	f.flags += uint32(used)
 	f.mu.Unlock()
 	for ; used < n; used++ { // another thread was here
 		putFrame(batch[used])
@@ -244,6 +246,7 @@ func (as *AddressSpace) faultWrite(v *VMA, addr Addr, p *uint64, f *frame) outco
 	old := pteFrame(e)
 	if old == zeroFrame {
 		cpu.ZeroFrame(cpu.PhysAddr(fresh) << PageShift)
+		f.flags++
 	} else {
 		*pageAt(fresh) = *pageAt(old)
 	}
@@ -273,6 +276,7 @@ func (as *AddressSpace) faultCopy(v *VMA, addr Addr, p *uint64, f *frame) outcom
 	f.mu.Lock()
 	ok := load(p) == 0 && c.holds(idx, src)
 	if ok {
+		f.flags++
 		store(p, uint64(fresh)<<PageShift|v.pte|pteWrite|pteDirty)
 	}
 	f.mu.Unlock()
@@ -298,7 +302,7 @@ func (as *AddressSpace) faultFile(v *VMA, addr Addr, write bool, t *table, f *fr
 		bits |= pteWrite | pteDirty
 	}
 	f.mu.Lock()
-	found := c.mapAround(v.page(lo), int((hi-lo)>>PageShift), t[slot(lo):], bits, int((addr-lo)>>PageShift), write)
+	found := c.mapAround(v.page(lo), int((hi-lo)>>PageShift), t[slot(lo):], f, bits, int((addr-lo)>>PageShift), write)
 	f.mu.Unlock()
 	if !found {
 		return faultFill

@@ -11,8 +11,11 @@ import (
 // by frame number and holds no pointers; what is never used of it is never
 // touched, and so costs no memory.
 type frame struct {
-	refs  atomic.Int32
-	flags uint32     // frameAnon; written while the frame has one owner
+	refs atomic.Int32
+	// flags is frameAnon or 0, written while the frame has one owner. In a
+	// last-level page table it is instead the number of pages mapped, the
+	// zero page not among them, guarded by mu.
+	flags uint32
 	mu    sync.Mutex // page tables: guards the entries
 }
 
@@ -21,6 +24,9 @@ const (
 	// to no file: with a single reference it may be written in place.
 	frameAnon = 1 << iota
 )
+
+// counts tells whether entry e adds to its table's number of mapped pages.
+func counts(e uint64) bool { return holdsFrame(e) && pteFrame(e) != zeroFrame }
 
 // forever is a reference count that no program can bring to zero: the zero
 // page's, and that of memory which is not ours to free.
@@ -169,16 +175,17 @@ func allocZeroed(flags uint32) uint32 {
 	return n
 }
 
-// getFrame takes a reference. Frames beyond the table are device memory.
+// getFrame takes a reference. Frames beyond the table are device memory. The
+// zero page is not counted.
 func getFrame(n uint32) {
-	if int(n) < len(frames) {
+	if int(n) < len(frames) && n != zeroFrame {
 		frames[n].refs.Add(1)
 	}
 }
 
 // putFrame drops a reference and frees the frame with the last.
 func putFrame(n uint32) {
-	if int(n) < len(frames) && frames[n].refs.Add(-1) == 0 {
+	if int(n) < len(frames) && n != zeroFrame && frames[n].refs.Add(-1) == 0 {
 		freeFrame(n)
 	}
 }

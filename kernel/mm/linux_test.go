@@ -382,7 +382,11 @@ func (as *AddressSpace) check() string {
 		}
 		t := tableAt(pteFrame(load(p)))
 		lo := at &^ (tableSpan - 1)
+		mapped := uint32(0)
 		for i := range t {
+			if counts(t[i]) {
+				mapped++
+			}
 			if t[i] == 0 {
 				continue
 			}
@@ -398,6 +402,9 @@ func (as *AddressSpace) check() string {
 			case v.flags&vmAccess == 0 && t[i]&ptePresent != 0:
 				return "present entry in a VMA without access"
 			}
+		}
+		if n := frames[pteFrame(load(p))].flags; n != mapped {
+			return "table counts " + strconv.Itoa(int(n)) + " pages, has " + strconv.Itoa(int(mapped))
 		}
 		a = lo + tableSpan
 	}

@@ -207,6 +207,9 @@ func (as *AddressSpace) adviseVMA(v *VMA, start, end Addr, advice int) error {
 
 // forget empties [start, end) of pages, leaving guards. mu is held.
 func (as *AddressSpace) forget(start, end Addr) error {
+	if end-start >= notableSize {
+		as.notePeak()
+	}
 	g := gather{as: as, start: start, end: end}
 	for a := start; a < end; {
 		p, at := as.nextTable(a, end)

@@ -253,6 +253,10 @@ func (as *AddressSpace) mappedPages(start, end Addr) uint64 {
 	return n
 }
 
+// notableSize is how much must be unmapped at once for the peak of residency
+// to be taken before.
+const notableSize = 4 << 20
+
 // checkRange rounds n up and checks a range for munmap and its like: EINVAL.
 func checkRange(a Addr, n uint64) (end Addr, err error) {
 	if a&pageMask != 0 || a > userMax || n > uint64(userMax-a) || n == 0 {
@@ -285,6 +289,9 @@ func (as *AddressSpace) unmapLocked(start, end Addr) error {
 	}
 	if !as.ownEdges(start, end) {
 		return unix.ENOMEM
+	}
+	if end-start >= notableSize {
+		as.notePeak()
 	}
 	// Trim the first and the last instead of splitting them where possible.
 	if v := as.vmas[i]; v.start < start {

@@ -267,6 +267,10 @@ func (as *AddressSpace) moveEntries(from, to, n Addr) {
 			if e := load(&t[i]); e != 0 {
 				store(&t[i], 0)
 				store(&u[j], e)
+				if counts(e) {
+					f.flags--
+					g.flags++
+				}
 				found = true
 			}
 		}

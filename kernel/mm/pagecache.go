@@ -274,8 +274,9 @@ func (c *PageCache) markDirty(idx uint64, n uint32) bool {
 // mapAround makes entries with the given bits for those of the n pages from
 // first on that the cache has and t has not. The page at position target is
 // the one that is needed: it is made writable and dirty when write is set.
-// It reports whether that page is mapped now. The lock of t is held.
-func (c *PageCache) mapAround(first uint64, n int, t []uint64, bits uint64, target int, write bool) bool {
+// It reports whether that page is mapped now. t is part of the table in
+// frame f, whose lock is held.
+func (c *PageCache) mapAround(first uint64, n int, t []uint64, f *frame, bits uint64, target int, write bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var ch *chunk
@@ -311,6 +312,7 @@ func (c *PageCache) mapAround(first uint64, n int, t []uint64, bits uint64, targ
 			}
 		}
 		getFrame(pfn)
+		f.flags++
 		store(&t[k], uint64(pfn)<<PageShift|e)
 	}
 	return load(&t[target]) != 0

@@ -169,6 +169,7 @@ func (as *AddressSpace) unshare(p *uint64, a Addr) bool {
 		}
 		store(&to[i], e)
 	}
+	frames[fresh].flags = f.flags
 	f.refs.Add(-1)
 	store(p, uint64(fresh)<<PageShift|tableBits)
 	f.mu.Unlock()
@@ -189,9 +190,18 @@ func putTable(n uint32) {
 		return
 	}
 	t := tableAt(n)
-	for i := range t {
-		if e := t[i]; holdsFrame(e) {
-			putFrame(pteFrame(e))
+	mapped := f.flags
+	for i := 0; mapped > 0; i += 8 {
+		// Most of a table is empty: eight entries at a look.
+		w := t[i : i+8 : i+8]
+		if w[0]|w[1]|w[2]|w[3]|w[4]|w[5]|w[6]|w[7] == 0 {
+			continue
+		}
+		for _, e := range w {
+			if counts(e) {
+				putFrame(pteFrame(e))
+				mapped--
+			}
 		}
 	}
 	tableFrames.Add(-1)
@@ -317,6 +327,9 @@ func zapEntries(g *gather, n uint32, a, end Addr, keepGuards bool) {
 			continue
 		}
 		store(&t[i], 0)
+		if counts(e) {
+			f.flags--
+		}
 		if holdsFrame(e) {
 			if g.nPages == len(g.pages) {
 				f.mu.Unlock()

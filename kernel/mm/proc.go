@@ -155,9 +155,10 @@ type SpaceStat struct {
 	SharedResident, CommittedAS uint64
 }
 
-// Stat measures the address space.
+// Stat measures the address space, page by page: for /proc, not for often.
 func (as *AddressSpace) Stat() SpaceStat {
 	u := as.Usage(0, userMax)
+	peak := as.PeakResident()
 	as.mu.RLock()
 	defer as.mu.RUnlock()
 	s := SpaceStat{
@@ -169,14 +170,57 @@ func (as *AddressSpace) Stat() SpaceStat {
 		Brk: as.brk, BrkStart: as.brkStart, StackTop: as.stackTop,
 	}
 	s.SharedResident = s.RssFile + s.RssShmem
-	for {
-		peak := as.peakRSS.Load()
-		if s.Resident <= peak || as.peakRSS.CompareAndSwap(peak, s.Resident) {
-			break
+	s.PeakResident = max(peak, s.Resident)
+	return s
+}
+
+// ResidentPages is the number of pages that are mapped, from the tables'
+// counts: much less work than Stat.
+func (as *AddressSpace) ResidentPages() uint64 {
+	as.mu.RLock()
+	defer as.mu.RUnlock()
+	return as.resident()
+}
+
+func (as *AddressSpace) resident() uint64 {
+	var n uint64
+	a := Addr(0)
+	for _, v := range as.vmas {
+		for a = max(a, v.start); a < v.end; {
+			p, at := as.nextTable(a, v.end)
+			if p == nil {
+				break
+			}
+			f := &frames[pteFrame(load(p))]
+			f.mu.Lock()
+			n += uint64(f.flags)
+			f.mu.Unlock()
+			a = at&^(tableSpan-1) + tableSpan
 		}
 	}
-	s.PeakResident = as.peakRSS.Load()
-	return s
+	return n
+}
+
+// PeakResident is the highest ResidentPages seen: now, or before something
+// large was unmapped (ru_maxrss, VmHWM).
+func (as *AddressSpace) PeakResident() uint64 {
+	as.mu.RLock()
+	defer as.mu.RUnlock()
+	return as.notePeak()
+}
+
+// notePeak brings the peak up to date. mu is held.
+func (as *AddressSpace) notePeak() uint64 {
+	n := as.resident()
+	for {
+		peak := as.peakRSS.Load()
+		if n <= peak {
+			return peak
+		}
+		if as.peakRSS.CompareAndSwap(peak, n) {
+			return n
+		}
+	}
 }
 
 // AppendPageMap appends the /proc/PID/pagemap words of n pages from a on:

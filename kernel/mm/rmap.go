@@ -46,7 +46,7 @@ func (v *VMA) part(first, last uint64) (lo, hi Addr) {
 // appends the frames they held.
 func (v *VMA) clearPages(lo, hi Addr, cows bool, freed []uint32) []uint32 {
 	found := false
-	v.eachTable(lo, hi, func(t []uint64) {
+	v.eachTable(lo, hi, func(t []uint64, f *frame) {
 		found = true
 		for i := range t {
 			e := load(&t[i])
@@ -54,6 +54,9 @@ func (v *VMA) clearPages(lo, hi Addr, cows bool, freed []uint32) []uint32 {
 				continue
 			}
 			store(&t[i], 0)
+			if counts(e) {
+				f.flags--
+			}
 			freed = append(freed, pteFrame(e))
 		}
 	})
@@ -75,7 +78,7 @@ func (c *PageCache) protect(first, last uint64) {
 			continue
 		}
 		found := false
-		v.eachTable(lo, hi, func(t []uint64) {
+		v.eachTable(lo, hi, func(t []uint64, _ *frame) {
 			for i := range t {
 				if e := load(&t[i]); e&(ptePresent|pteWrite) == ptePresent|pteWrite {
 					store(&t[i], e&^pteWrite)
@@ -91,7 +94,7 @@ func (c *PageCache) protect(first, last uint64) {
 
 // eachTable calls do with the entries of [lo, hi), one table at a time, under
 // the table's lock. The cache's mapMu is held.
-func (v *VMA) eachTable(lo, hi Addr, do func([]uint64)) {
+func (v *VMA) eachTable(lo, hi Addr, do func([]uint64, *frame)) {
 	for a := lo; a < hi; {
 		p, at := v.as.nextTable(a, hi)
 		if p == nil {
@@ -108,7 +111,7 @@ func (v *VMA) eachTable(lo, hi Addr, do func([]uint64)) {
 			continue
 		}
 		end := min(hi, at&^(tableSpan-1)+tableSpan)
-		do(tableAt(n)[slot(at) : slot(end-1)+1])
+		do(tableAt(n)[slot(at):slot(end-1)+1], f)
 		f.mu.Unlock()
 		a = end
 	}

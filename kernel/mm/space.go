@@ -44,7 +44,7 @@ type AddressSpace struct {
 	tables  sync.Mutex    // guards the adding of upper-level tables
 	nTables atomic.Int64  // page tables of all levels, the root included
 	peakVM  uint64        // the highest totalPages, for VmPeak
-	peakRSS atomic.Uint64 // the highest residency that Stat has seen, pages
+	peakRSS atomic.Uint64 // the highest residency seen, pages
 	spare   *VMA          // a VMA to be used again
 }
 
@@ -138,12 +138,15 @@ func (as *AddressSpace) Fork() (*AddressSpace, error) {
 	child.mmapBase, child.searchTop, child.skipped = as.mmapBase, as.searchTop, as.skipped
 	child.brkStart, child.brk, child.stackTop = as.brkStart, as.brk, as.stackTop
 	child.vmas = make([]*VMA, 0, len(as.vmas)+4)
+	slab := make([]VMA, len(as.vmas)) // one allocation for them all
 	for _, v := range as.vmas {
 		if v.flags&vmDontFork != 0 {
 			child.searchTop, child.skipped = child.mmapBase, 0
 			continue
 		}
-		w := v.clone(child)
+		w := &slab[len(child.vmas)]
+		w.as = child
+		v.cloneTo(w)
 		w.setFlags(v.flags &^ (vmLocked | vmLockOnFault))
 		w.link() // before its entries are copied, see unmapAll
 		child.vmas = append(child.vmas, w)
@@ -179,10 +182,18 @@ func (as *AddressSpace) shareTables(child *AddressSpace) bool {
 	return true
 }
 
+// fewPages is how many pages a table may map for a copy of it to cost less
+// than sharing: parent and child soon write to the tables of their stacks and
+// data, and each would scan a shared one to take its own.
+const fewPages = 64
+
 // shareTable shares or copies the table at p, which maps from lo on. The VMA
 // at position i is the first that it maps a part of.
 func (as *AddressSpace) shareTable(child *AddressSpace, p *uint64, i int, lo Addr) bool {
 	hi := lo + tableSpan
+	if frames[pteFrame(load(p))].flags <= fewPages {
+		return as.copyTable(child, p, i, lo, hi)
+	}
 	for j := i; j < len(as.vmas) && as.vmas[j].start < hi; j++ {
 		if as.vmas[j].flags&(vmDontFork|vmWipeOnFork) != 0 {
 			return as.copyTable(child, p, i, lo, hi)
@@ -206,7 +217,7 @@ func (as *AddressSpace) shareTable(child *AddressSpace, p *uint64, i int, lo Add
 // copyTable copies the entries of the table at p, which maps [lo, hi), except
 // those of VMAs that the child does not inherit filled.
 func (as *AddressSpace) copyTable(child *AddressSpace, p *uint64, i int, lo, hi Addr) bool {
-	to, _ := child.ownTable(lo)
+	to, g := child.ownTable(lo)
 	if to == nil {
 		return false
 	}
@@ -221,10 +232,18 @@ func (as *AddressSpace) copyTable(child *AddressSpace, p *uint64, i int, lo, hi 
 		}
 		for k, last := slot(max(v.start, lo)), slot(min(v.end, hi)-1); k <= last; k++ {
 			e := load(&from[k])
+			if e == 0 {
+				continue
+			}
 			if holdsFrame(e) {
 				getFrame(pteFrame(e))
-				e &^= pteWrite
-				store(&from[k], e)
+				if e&pteWrite != 0 {
+					e &^= pteWrite
+					store(&from[k], e)
+				}
+				if counts(e) {
+					g.flags++
+				}
 			}
 			store(&to[k], e)
 		}

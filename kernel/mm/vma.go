@@ -195,7 +195,11 @@ func (as *AddressSpace) split(i int, a Addr) {
 
 // clone returns a copy of v for as, not linked to the cache.
 func (v *VMA) clone(as *AddressSpace) *VMA {
-	w := as.newVMA()
+	return v.cloneTo(as.newVMA())
+}
+
+// cloneTo makes w, whose address space is set, a copy of v.
+func (v *VMA) cloneTo(w *VMA) *VMA {
 	w.start, w.end, w.flags, w.pte, w.off = v.start, v.end, v.flags, v.pte, v.off
 	w.cache, w.file, w.name = v.cache, v.file, v.name
 	if w.file != nil {

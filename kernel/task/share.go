@@ -79,7 +79,7 @@ func peakRSS(as *mm.AddressSpace) uint64 {
 	if as == nil {
 		return 0
 	}
-	return as.Stat().PeakResident
+	return as.PeakResident()
 }
 
 // applyMemoryLimit tells mm of a limit that it enforces. as may be nil.
