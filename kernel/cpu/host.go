@@ -116,6 +116,10 @@ func Direct(pa PhysAddr) unsafe.Pointer {
 // ZeroFrame clears one frame.
 func ZeroFrame(pa PhysAddr) { clear((*[PageSize]byte)(Direct(pa))[:]) }
 
+// CopyDirect copies src to dst, which are both in the direct map, do not
+// overlap and are equally long, at most a page.
+func CopyDirect(dst, src []byte) { copy(dst, src) }
+
 // InitRoot makes the frame a page-table root with an empty user half and the
 // kernel's half filled in.
 func InitRoot(root PhysAddr) { ZeroFrame(root) }

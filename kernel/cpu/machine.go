@@ -82,6 +82,16 @@ func Direct(pa PhysAddr) unsafe.Pointer {
 // ZeroFrame clears one frame.
 func ZeroFrame(pa PhysAddr) { metal.ZeroFrame(uint64(pa)) }
 
+// CopyDirect copies src to dst, which are both in the direct map, do not
+// overlap and are equally long, at most a page.
+func CopyDirect(dst, src []byte) {
+	const block = 512
+	if n := len(src) / block; n > 0 && metal.CopyBlocks(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), n) {
+		dst, src = dst[n*block:], src[n*block:]
+	}
+	copy(dst, src)
+}
+
 // InitRoot makes the frame a page-table root with an empty user half and the
 // kernel's half filled in.
 func InitRoot(root PhysAddr) { metal.InitRoot(uint64(root)) }

@@ -55,7 +55,10 @@ func (b *Buffer) Limit(n int) {
 // CopyOut copies p into the buffer (what read(2) does) and advances. It
 // returns less than len(p) only when the buffer is full (nil error) or a page
 // is bad (EFAULT).
-func (b *Buffer) CopyOut(p []byte) (int, error) {
+func (b *Buffer) CopyOut(p []byte) (int, error) { return b.copyOut(p, false) }
+
+// copyOut is CopyOut; direct says that p is in the direct map.
+func (b *Buffer) copyOut(p []byte, direct bool) (int, error) {
 	if b.as == nil {
 		n := copy(b.kernel[:b.left], p)
 		b.kernel = b.kernel[n:]
@@ -65,7 +68,7 @@ func (b *Buffer) CopyOut(p []byte) (int, error) {
 	done := 0
 	for done < len(p) && b.left > 0 {
 		n := min(len(p)-done, b.left, b.cur.Len)
-		m, err := b.as.CopyOut(b.cur.Base, p[done:done+n])
+		m, err := b.as.copyOut(b.cur.Base, p[done:done+n], direct)
 		b.advance(m)
 		done += m
 		if err != nil {
@@ -76,7 +79,10 @@ func (b *Buffer) CopyOut(p []byte) (int, error) {
 }
 
 // CopyIn fills p from the buffer (what write(2) does) and advances.
-func (b *Buffer) CopyIn(p []byte) (int, error) {
+func (b *Buffer) CopyIn(p []byte) (int, error) { return b.copyIn(p, false) }
+
+// copyIn is CopyIn; direct says that p is in the direct map.
+func (b *Buffer) copyIn(p []byte, direct bool) (int, error) {
 	if b.as == nil {
 		n := copy(p, b.kernel[:b.left])
 		b.kernel = b.kernel[n:]
@@ -86,7 +92,7 @@ func (b *Buffer) CopyIn(p []byte) (int, error) {
 	done := 0
 	for done < len(p) && b.left > 0 {
 		n := min(len(p)-done, b.left, b.cur.Len)
-		m, err := b.as.CopyIn(p[done:done+n], b.cur.Base)
+		m, err := b.as.copyIn(p[done:done+n], b.cur.Base, direct)
 		b.advance(m)
 		done += m
 		if err != nil {

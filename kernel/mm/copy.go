@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
 )
 
 // pin finds the page of a and locks the table that maps it, so that the page
@@ -44,7 +46,13 @@ const (
 
 // CopyOut copies p to user memory at a; CopyIn copies user memory at a to p.
 // They return how many bytes were copied, and EFAULT if not all.
-func (as *AddressSpace) CopyOut(a Addr, p []byte) (int, error) {
+func (as *AddressSpace) CopyOut(a Addr, p []byte) (int, error) { return as.copyOut(a, p, false) }
+
+// directMin is how long a copy within the direct map is worth the special way.
+const directMin = 1024
+
+// copyOut is CopyOut; direct says that p is in the direct map.
+func (as *AddressSpace) copyOut(a Addr, p []byte, direct bool) (int, error) {
 	done := 0
 	for done < len(p) {
 		if a >= userMax {
@@ -59,7 +67,12 @@ func (as *AddressSpace) CopyOut(a Addr, p []byte) (int, error) {
 			}
 			continue
 		}
-		n := copy(page[a&pageMask:], p[done:])
+		n := min(PageSize-int(a&pageMask), len(p)-done)
+		if direct && n >= directMin {
+			copyApart(page[a&pageMask:][:n], p[done:][:n])
+		} else {
+			copy(page[a&pageMask:], p[done:])
+		}
 		f.mu.Unlock()
 		as.mu.RUnlock()
 		done += n
@@ -69,7 +82,10 @@ func (as *AddressSpace) CopyOut(a Addr, p []byte) (int, error) {
 }
 
 // CopyIn copies from user memory.
-func (as *AddressSpace) CopyIn(p []byte, a Addr) (int, error) {
+func (as *AddressSpace) CopyIn(p []byte, a Addr) (int, error) { return as.copyIn(p, a, false) }
+
+// copyIn is CopyIn; direct says that p is in the direct map.
+func (as *AddressSpace) copyIn(p []byte, a Addr, direct bool) (int, error) {
 	done := 0
 	for done < len(p) {
 		if a >= userMax {
@@ -84,13 +100,28 @@ func (as *AddressSpace) CopyIn(p []byte, a Addr) (int, error) {
 			}
 			continue
 		}
-		n := copy(p[done:], page[a&pageMask:])
+		n := min(PageSize-int(a&pageMask), len(p)-done)
+		if direct && n >= directMin {
+			copyApart(p[done:][:n], page[a&pageMask:][:n])
+		} else {
+			copy(p[done:], page[a&pageMask:][:n])
+		}
 		f.mu.Unlock()
 		as.mu.RUnlock()
 		done += n
 		a += Addr(n)
 	}
 	return done, nil
+}
+
+// copyApart copies within the direct map. A page that a program writes to the
+// file that it maps is both sides at once.
+func copyApart(dst, src []byte) {
+	if overlap(dst, src) {
+		copy(dst, src)
+		return
+	}
+	cpu.CopyDirect(dst, src)
 }
 
 // Zero clears n bytes of user memory at a (what CopyOut of zeros does).

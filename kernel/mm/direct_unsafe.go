@@ -49,3 +49,9 @@ func bytesOfSlice[T any](s []T) []byte {
 
 // stringOf makes a string of bytes that nobody will change.
 func stringOf(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
+
+// overlap tells whether two slices share bytes. They are not empty.
+func overlap(a, b []byte) bool {
+	x, y := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))
+	return x < y+uintptr(len(b)) && y < x+uintptr(len(a))
+}

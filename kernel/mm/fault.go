@@ -248,7 +248,7 @@ func (as *AddressSpace) faultWrite(v *VMA, addr Addr, p *uint64, f *frame) outco
 		cpu.ZeroFrame(cpu.PhysAddr(fresh) << PageShift)
 		f.flags++
 	} else {
-		*pageAt(fresh) = *pageAt(old)
+		cpu.CopyDirect(pageAt(fresh)[:], pageAt(old)[:])
 	}
 	store(p, uint64(fresh)<<PageShift|v.pte|pteWrite|pteDirty)
 	f.mu.Unlock()
@@ -272,7 +272,7 @@ func (as *AddressSpace) faultCopy(v *VMA, addr Addr, p *uint64, f *frame) outcom
 		putFrame(src)
 		return faultNoMemory
 	}
-	*pageAt(fresh) = *pageAt(src)
+	cpu.CopyDirect(pageAt(fresh)[:], pageAt(src)[:])
 	f.mu.Lock()
 	ok := load(p) == 0 && c.holds(idx, src)
 	if ok {

@@ -328,6 +328,42 @@ func TestWriteThenReadThroughTheCache(t *testing.T) {
 	c.Release()
 }
 
+func TestFileMayBeWrittenFromItsOwnMapping(t *testing.T) {
+	checkLeaks(t)
+	c := NewPageCache(nil)
+	c.Truncate(0)
+	want := make([]byte, 3*PageSize)
+	for i := range want {
+		want[i] = byte(i * 7 / 3)
+	}
+	b := KernelBuffer(want)
+	if _, err := c.WriteAt(&b, 0); err != nil {
+		t.Fatal(err)
+	}
+	as := newSpace(t)
+	a := mustMap(t, as, MapRequest{Len: 16 << PageShift, Prot: rw, Flags: unix.MAP_SHARED, File: &testFile{cache: c}})
+	for _, m := range []struct{ from, to, n int }{
+		{0, 0, 2 * PageSize},           // onto itself
+		{0, 100, 3000},                 // overlapping, within a page
+		{PageSize, PageSize + 8, 4000}, // into the next page
+		{0, 5 * PageSize, PageSize},    // into a page that is not there
+	} {
+		for len(want) < m.to+m.n {
+			want = append(want, 0)
+		}
+		copy(want[m.to:], want[m.from:m.from+m.n])
+		b := UserBuffer(as, a+Addr(m.from), m.n)
+		if n, err := c.WriteAt(&b, uint64(m.to)); n != m.n || err != nil {
+			t.Fatalf("%+v: %d, %v", m, n, err)
+		}
+		if got := mustRead(t, as, a, len(want)); !bytes.Equal(got, want) {
+			t.Errorf("%+v: wrong contents", m)
+		}
+	}
+	as.Put()
+	c.Release()
+}
+
 func TestCleanPagesGiveWayToOthers(t *testing.T) {
 	checkLeaks(t)
 	leaveFrames(t, 1024) // and read 64 MiB

@@ -342,7 +342,7 @@ func (c *PageCache) ReadAt(b *Buffer, off, size uint64) (int, error) {
 		var m int
 		var err error
 		if n := c.get(off >> PageShift); n != 0 {
-			m, err = b.CopyOut(pageAt(n)[at : at+k])
+			m, err = b.copyOut(pageAt(n)[at:at+k], true)
 			putFrame(n)
 		} else if c.store == nil {
 			m, err = b.Zero(k)
@@ -371,7 +371,7 @@ func (c *PageCache) WriteAt(b *Buffer, off uint64) (int, error) {
 		var m int
 		var err error
 		if n := c.get(idx); n != 0 {
-			m, err = b.CopyIn(pageAt(n)[at : at+k])
+			m, err = b.copyIn(pageAt(n)[at:at+k], true)
 			c.markDirty(idx, n)
 			putFrame(n)
 		} else if k == PageSize || c.store == nil || c.beyond(idx) {
@@ -413,7 +413,7 @@ func (c *PageCache) writeNew(b *Buffer, idx uint64, at, k int) (int, error) {
 	if k < PageSize {
 		cpu.ZeroFrame(cpu.PhysAddr(fresh) << PageShift)
 	}
-	m, err := b.CopyIn(page[at : at+k])
+	m, err := b.copyIn(page[at:at+k], true)
 	if m == 0 {
 		putFrame(fresh)
 		return 0, err
