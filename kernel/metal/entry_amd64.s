@@ -58,6 +58,10 @@ TEXT ·loadTables(SB),NOSPLIT,$32-16
 	BYTE $0x8e; BYTE $0xd0	// MOV SS, AX
 	MOVL	$0x40, AX
 	BYTE $0x0f; BYTE $0x00; BYTE $0xd8	// LTR AX
+	// After a reset LDTR spans the first 64 KiB, which are the program's: a
+	// selector with TI set would be read from there, call gates included.
+	XORL	AX, AX
+	BYTE $0x0f; BYTE $0x00; BYTE $0xd0	// LLDT AX
 	// A far return loads CS.
 	MOVQ	$·loadedCS(SB), AX
 	MOVQ	AX, 0(SP)
