@@ -191,8 +191,8 @@ func TestBitsetRequeueAndWakeOp(t *testing.T) {
 		if waitersAt(a) != 1 || waitersAt(b) != 1 {
 			t.Errorf("%d and %d waiters", waitersAt(a), waitersAt(b))
 		}
-		// *b = 7, and wake there too if it was 0.
-		op := uint32(0<<28 | 0<<24 | 7<<12 | 0)
+		// FUTEX_OP_SET 7, FUTEX_OP_CMP_EQ 0: *b = 7, and wake there too if it was 0.
+		op := uint32(7 << 12)
 		expect("wake op", func(t *Thread) (int, error) { return t.FutexWakeOp(a, b, 1, 1, op, true) }, 2, 4)
 		u.must(func(th *Thread) error {
 			if v, _ := th.mem.Load32(b); v != 7 {

@@ -43,9 +43,8 @@ type line struct {
 	tid    int
 	name   string
 	column int
-	args   []string // of the entry, kept for arguments that print at the exit
-	next   int      // the first argument not yet printed
-	broken bool     // others wrote in between
+	next   int  // the first argument not yet printed
+	broken bool // others wrote in between
 }
 
 // New returns a tracer that writes through sink the calls that the list

@@ -71,7 +71,6 @@ type Inotify struct {
 
 	watches map[int]*watch // under watchMu
 	lastWD  int
-	closed  bool
 
 	mu     sync.Mutex
 	events []event
