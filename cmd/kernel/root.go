@@ -10,6 +10,7 @@ import (
 	"husk/kernel/fs/erofs"
 	"husk/kernel/fs/overlay"
 	"husk/kernel/fs/p9"
+	"husk/kernel/fs/proc"
 	"husk/kernel/fs/tmpfs"
 	"husk/kernel/pipe"
 	unixsock "husk/kernel/unix"
@@ -98,6 +99,7 @@ func (m *machine) mount(source, target, fstype string, flags uint32, data string
 // special files and the sockets that live in any file system.
 func (m *machine) registerFilesystems() {
 	devfs.Register()
+	proc.Register()
 	pipe.Register()
 	unixsock.Register()
 }

@@ -13,3 +13,36 @@ func Hwcap() (hwcap, hwcap2 uint64) {
 	}
 	return uint64(edx), hwcap2
 }
+
+// Cache is one cache of the processor as deterministic cache parameters
+// describe it (CPUID 4, on AMD 0x8000001D).
+type Cache struct {
+	Level                  uint32
+	Type                   uint32 // 1 data, 2 instruction, 3 unified
+	Size                   uint32 // bytes
+	Line, Partitions, Ways uint32
+	Sets                   uint32
+	Sharing                uint32 // CPUs that may share it
+}
+
+// CacheLevel describes the processor's cache number i, from 0 up; ok is false
+// when there is none.
+func CacheLevel(i int) (c Cache, ok bool) {
+	leaf := uint32(4)
+	if _, _, ecx, _ := CPUID(0, 0); ecx == 0x444d4163 || ecx == 0x656e6975 { // AuthenticAMD, HygonGenuine
+		leaf = 0x8000001d
+	}
+	if top, _, _, _ := CPUID(leaf&0x80000000, 0); top < leaf {
+		return Cache{}, false
+	}
+	eax, ebx, ecx, _ := CPUID(leaf, uint32(i))
+	if eax&0x1f == 0 {
+		return Cache{}, false
+	}
+	c = Cache{
+		Type: eax & 0x1f, Level: eax >> 5 & 7, Sharing: eax>>14&0xfff + 1,
+		Line: ebx&0xfff + 1, Partitions: ebx>>12&0x3ff + 1, Ways: ebx>>22 + 1, Sets: ecx + 1,
+	}
+	c.Size = c.Line * c.Partitions * c.Ways * c.Sets
+	return c, true
+}

@@ -112,9 +112,9 @@ func (o *object) describe(p *Program) {
 			continue
 		}
 		lo, hi := s.vaddr+o.bias, s.vaddr+o.bias+s.filesz
-		p.StartCode = min(p.StartCode, lo)
 		p.StartData = max(p.StartData, lo)
 		if s.flags&pfX != 0 {
+			p.StartCode = min(p.StartCode, lo)
 			p.EndCode = max(p.EndCode, hi)
 		}
 		p.EndData = max(p.EndData, hi)

@@ -63,6 +63,7 @@ func (t *Thread) exit() {
 	p.live--
 	last := p.live == 0
 	p.exitStats.addThread(t)
+	countEnded(t)
 	stopped := t.leaveStop()
 	t.pending.discard(^SigSet(0))
 	if last {

@@ -807,6 +807,14 @@ func NewAnonPath(name string, mode uint32) Path {
 	return Path{Dentry: d}
 }
 
+// AnonPath returns a place that is called name and leads to i, for pseudo file
+// systems with inodes of their own (the links of /proc/PID/ns).
+func AnonPath(name string, i *Inode) Path {
+	d := newDentry(nil, name, 0, i)
+	d.flags.Store(dentryAnon)
+	return Path{Dentry: d}
+}
+
 // SetOwner gives an anonymous inode its owner, as sockets and pipes have
 // that of their maker.
 func (i *Inode) SetOwner(uid, gid uint32) {

@@ -1,341 +1,316 @@
-// Package pseudo makes file systems whose files are generated when they are
-// read: proc and sysfs. A tree is described by Items, static tables that cost
-// nothing until a path is walked; what lives and dies with something else
-// (processes, descriptors) comes from a Lister.
+// Package pseudo is what file systems of generated files are made of: proc and
+// sysfs. A tree is described by static tables of entries, and inodes are made
+// when somebody looks a name up, so that mounting costs next to nothing.
 //
-// A file is rendered as a whole into a byte slice when it is read from its
-// start, and further reads of the same open file continue in that slice, so
-// that a reader sees one consistent text.
+// An entry belongs to a subject S, which its functions are given: nothing for
+// the files about the system, a process, a CPU. Names that are not known in
+// advance come from a directory's Lookup and List.
 //
-// Locks: content.mu guards the rendered text of one open file.
+// A file's text is rendered whole when it is read from its beginning, and
+// later reads, with read(2) or pread(2), continue in that text: what Linux's
+// seq_file does, except that one read may return more than a page.
+//
+// Locks: an open file's mutex, held while its text is rendered and copied out,
+// comes before everything that rendering takes.
 package pseudo
 
 import (
-	"slices"
-	"sync"
-
 	"golang.org/x/sys/unix"
 
-	"husk/kernel/mm"
 	"husk/kernel/vfs"
 )
 
-// Item describes one name of a tree. Mode holds the type: S_IFREG, S_IFDIR
-// or S_IFLNK.
-type Item struct {
+// Entry is one name in a directory. Exactly one of Const, Show, Knob, Open,
+// Dir, Target, Link says what it is; Show may stand beside Store.
+type Entry[S any] struct {
 	Name string
+	// Mode holds the permission bits; 0 is 0444 for a file, 0555 for a
+	// directory, 0777 for a link.
 	Mode uint32
+	// Size is what stat(2) reports, where that is not the tree's.
+	Size int64
 
-	// Render appends a file's text to r.Buf.
-	Render func(r *Request) error
-	// Write takes what one write(2) wrote; nil: EINVAL.
-	Write func(r *Request, p []byte) error
-	// Open, if set, replaces both.
-	Open func(r *Request, f *vfs.File) (vfs.FileOps, error)
-
-	// Link is a symbolic link's target, and Follow, for magic links, the
-	// place it leads to.
-	Link   func(r *Request) (string, error)
-	Follow func(r *Request) (vfs.Path, error)
-
-	// Items are a directory's fixed names; Dir adds those that change. They
-	// are functions where a table would contain itself.
-	Items []Item
-	More  func() []Item
-	Dir   Lister
+	Const string                                       // the text, if it never changes
+	Show  func(t *Text, c vfs.Caller, s S) error       // appends the text
+	Store func(c vfs.Caller, s S, text string) error   // serves write(2)
+	May   func(c vfs.Caller, s S) error                // asked by open(2) beside the mode
+	Knob  *Knob                                        // a value that can be read and set
+	Open  func(c vfs.Caller, s S) (vfs.FileOps, error) // a file with a behaviour of its own
+	Dir   *Dir[S]                                      // a directory
+	To    string                                       // a symbolic link's target, if it never changes
+	Link  func(c vfs.Caller, s S) (string, error)      // what readlink(2) returns
+	Go    func(c vfs.Caller, s S) (vfs.Path, error)    // where a magic link leads
+	Mknod func(s S) (mode uint32)                      // type and permissions, where they depend on the subject
 }
 
-// Request is one use of an item.
-type Request struct {
-	Caller vfs.Caller
-	// Of is what the directory stands for, as the Lister that led there gave it.
-	Of any
-	// Buf is what Render appends to.
-	Buf []byte
+// Dir is the contents of a directory.
+type Dir[S any] struct {
+	Entries []Entry[S]
+	// Lookup finds a name that is not in Entries. List emits such names from
+	// position pos on; positions are List's own, from 0 up.
+	Lookup func(c vfs.Caller, dir *vfs.Inode, s S, name string) (*vfs.Inode, error)
+	List   func(c vfs.Caller, dir *vfs.Inode, s S, pos int64, emit func(vfs.Dirent) bool) error
+	// Links counts the directories among the names of List; may be nil.
+	Links func(s S) int
 }
 
-// Entry is a name that a Lister found.
-type Entry struct {
-	Name string
-	Item *Item
-	// Of is the object of the names below; nil keeps the directory's.
-	Of any
-	// Key orders the names of a directory and is a position in it: ascending
-	// from 0.
-	Key int64
+// Tree is what all entries below one root have in common.
+type Tree[S any] struct {
+	// Alive says whether the subject is still there: if not, names are not
+	// found and dentries are dropped. Nil: always.
+	Alive func(s S) bool
+	// Owner returns the owner of an inode with this mode; nil: the superuser.
+	Owner func(s S, mode uint32) (uid, gid uint32)
+	// DirMode are the permissions of directories that have none of their
+	// own, FileSize the size of files.
+	DirMode  uint32
+	FileSize int64
+	// FixedMode forbids chmod and chown of everything, as Linux does for the
+	// files of processes.
+	FixedMode bool
 }
 
-// Lister is a directory whose names change.
-type Lister interface {
-	// Find returns the entry called name; false when there is none.
-	Find(r *Request, name string) (Entry, bool)
-	// List returns the entries with a key of at least from, in order.
-	List(r *Request, from int64) []Entry
+// Node returns a new inode for entry e about s. The entry and the tree must
+// not change afterwards.
+func (t *Tree[S]) Node(fs *vfs.Superblock, ino uint64, e *Entry[S], s S) *vfs.Inode {
+	n := node[S]{tree: t, entry: e, subject: s}
+	now := vfs.Now()
+	a := vfs.Attr{
+		Mode: n.mode(), Nlink: 1, BlockSize: 4096, Size: e.Size,
+		Atime: now, Mtime: now, Ctime: now, Btime: now,
+	}
+	if a.Size == 0 && a.Mode&unix.S_IFMT == unix.S_IFREG {
+		a.Size = t.FileSize
+	}
+	if e.Dir != nil {
+		a.Nlink = n.links()
+	}
+	if t.Owner != nil {
+		a.UID, a.GID = t.Owner(s, a.Mode)
+	}
+	var ops vfs.InodeOps
+	if t.Alive != nil {
+		ops = &mortal[S]{n}
+	} else {
+		ops = &n
+	}
+	return vfs.NewInode(fs, ino, a, ops)
 }
 
-// Mortal is an object that ceases to exist: names that lead to it go.
-type Mortal interface{ Gone() bool }
-
-// Owned is an object whose names belong to somebody else than root.
-type Owned interface{ Owner() (uid, gid uint32) }
-
-// New makes an instance of a file system with root as its tree.
-func New(fsType string, magic int64, root *Item, of any) *vfs.Superblock {
-	sb := &vfs.Superblock{Type: fsType, Source: fsType, Dev: vfs.AllocDev(), Magic: magic, NoNegative: true}
-	sb.Root = newInode(sb, 1, Entry{Item: root, Of: of})
-	return sb
-}
+// Ino is the number of the child with position i, below 254, in the table of a
+// directory with number dir.
+func Ino(dir uint64, i int) uint64 { return dir<<8 | uint64(i+1) }
 
 // node is the behaviour of an inode.
-type node struct {
+type node[S any] struct {
 	vfs.BaseInode
-	item *Item
-	name string
-	of   any
+	tree    *Tree[S]
+	entry   *Entry[S]
+	subject S
 }
 
-// mortal is a node whose name may cease to be valid.
-type mortal struct{ node }
+// mortal is a node whose subject may go away.
+type mortal[S any] struct{ node[S] }
 
-func newInode(sb *vfs.Superblock, ino uint64, e Entry) *vfs.Inode {
-	now := vfs.Now()
-	a := vfs.Attr{Mode: e.Item.Mode, Nlink: 1, BlockSize: 1024, Atime: now, Mtime: now, Ctime: now, Btime: now}
-	if a.Mode&unix.S_IFMT == unix.S_IFDIR {
-		a.Nlink = 2
-		for i := range e.Item.Items {
-			if e.Item.Items[i].Mode&unix.S_IFMT == unix.S_IFDIR {
-				a.Nlink++
-			}
+// Revalidate implements vfs.Revalidator.
+func (n *mortal[S]) Revalidate(d *vfs.Dentry) bool {
+	if !n.tree.Alive(n.subject) {
+		return false
+	}
+	if i := d.Inode(); i != nil {
+		n.own(i)
+	}
+	return true
+}
+
+// own brings the owner up to date: a process may have changed its user.
+func (n *node[S]) own(i *vfs.Inode) {
+	if n.tree.Owner == nil {
+		return
+	}
+	uid, gid := n.tree.Owner(n.subject, i.Mode())
+	if a := i.Attr(); a.UID != uid || a.GID != gid {
+		i.SetOwner(uid, gid)
+	}
+}
+
+// mode is the type and the permissions.
+func (n *node[S]) mode() uint32 {
+	e := n.entry
+	kind, perm := uint32(unix.S_IFREG), e.Mode
+	switch {
+	case e.Mknod != nil:
+		return e.Mknod(n.subject)
+	case e.Dir != nil:
+		kind = unix.S_IFDIR
+		if perm == 0 {
+			perm = n.tree.DirMode
+		}
+		if perm == 0 {
+			perm = 0o555
+		}
+	case e.To != "" || e.Link != nil:
+		kind = unix.S_IFLNK
+		if perm == 0 {
+			perm = 0o777
+		}
+	case perm == 0:
+		perm = 0o444
+		if e.Knob != nil {
+			perm = 0o644
 		}
 	}
-	n := node{item: e.Item, name: e.Name, of: e.Of}
-	if o, ok := e.Of.(Owned); ok {
-		a.UID, a.GID = o.Owner()
-	}
-	var ops vfs.InodeOps = &n
-	if _, ok := e.Of.(Mortal); ok {
-		ops = &mortal{n}
-	}
-	return vfs.NewInode(sb, ino, a, ops)
+	return kind | perm
 }
 
-// inodeNumber is the number of a name in a directory: the same each time.
-// FNV-1a over the parent's number and the name.
-func inodeNumber(parent uint64, name string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range 8 {
-		h = (h ^ parent>>(8*i)&0xff) * 1099511628211
-	}
-	for i := range len(name) {
-		h = (h ^ uint64(name[i])) * 1099511628211
-	}
-	return h>>16 | 1<<40
-}
-
-// Revalidate drops a name whose object is gone.
-func (n *mortal) Revalidate(d *vfs.Dentry) bool {
-	return !n.of.(Mortal).Gone()
-}
-
-// Getattr refreshes the owner, who may have changed identity.
-func (n *mortal) Getattr(c vfs.Caller, i *vfs.Inode) error {
-	if n.of.(Mortal).Gone() {
-		return unix.ENOENT
-	}
-	if o, ok := n.of.(Owned); ok {
-		uid, gid := o.Owner()
-		if a := i.Attr(); a.UID != uid || a.GID != gid {
-			i.Update(func(a *vfs.Attr) { a.UID, a.GID = uid, gid })
+func (n *node[S]) links() uint32 {
+	d := n.entry.Dir
+	links := 2
+	for i := range d.Entries {
+		if d.Entries[i].Dir != nil {
+			links++
 		}
 	}
-	return nil
-}
-
-func (n *node) items() []Item {
-	if n.item.More != nil {
-		return n.item.More()
+	if d.Links != nil {
+		links += d.Links(n.subject)
 	}
-	return n.item.Items
+	return uint32(links)
 }
 
-// Lookup finds a name among the fixed ones, then asks the Lister.
-func (n *node) Lookup(c vfs.Caller, dir *vfs.Inode, name string) (*vfs.Inode, error) {
-	if n.item.Mode&unix.S_IFMT != unix.S_IFDIR {
+func (n *node[S]) gone() bool { return n.tree.Alive != nil && !n.tree.Alive(n.subject) }
+
+// Lookup implements vfs.InodeOps.
+func (n *node[S]) Lookup(c vfs.Caller, dir *vfs.Inode, name string) (*vfs.Inode, error) {
+	d := n.entry.Dir
+	if d == nil {
 		return nil, unix.ENOTDIR
 	}
-	if m, ok := n.of.(Mortal); ok && m.Gone() {
+	if n.gone() {
 		return nil, unix.ENOENT
 	}
-	items := n.items()
-	for i := range items {
-		if items[i].Name == name {
-			return newInode(dir.FS, inodeNumber(dir.Ino, name), Entry{Name: name, Item: &items[i], Of: n.of}), nil
+	for i := range d.Entries {
+		if e := &d.Entries[i]; e.Name == name {
+			return n.tree.Node(dir.FS, Ino(dir.Ino, i), e, n.subject), nil
 		}
 	}
-	if n.item.Dir == nil {
-		return nil, unix.ENOENT
+	if d.Lookup != nil {
+		return d.Lookup(c, dir, n.subject, name)
 	}
-	e, ok := n.item.Dir.Find(&Request{Caller: c, Of: n.of}, name)
-	if !ok {
-		return nil, unix.ENOENT
-	}
-	if e.Of == nil {
-		e.Of = n.of
-	}
-	e.Name = name
-	return newInode(dir.FS, inodeNumber(dir.Ino, name), e), nil
+	return nil, unix.ENOENT
 }
 
-// Readlink returns where a link says it leads.
-func (n *node) Readlink(c vfs.Caller, _ *vfs.Inode) (string, error) {
-	if n.item.Link == nil {
-		return "", unix.EINVAL
+// Readlink implements vfs.InodeOps.
+func (n *node[S]) Readlink(c vfs.Caller, i *vfs.Inode) (string, error) {
+	switch e := n.entry; {
+	case e.To != "":
+		return e.To, nil
+	case e.Link != nil:
+		return e.Link(c, n.subject)
 	}
-	return n.item.Link(&Request{Caller: c, Of: n.of})
+	return "", unix.EINVAL
 }
 
-// FollowLink returns the place of a magic link; none for others.
-func (n *node) FollowLink(c vfs.Caller, _ *vfs.Inode) (vfs.Path, error) {
-	if n.item.Follow == nil {
+// FollowLink implements vfs.LinkFollower.
+func (n *node[S]) FollowLink(c vfs.Caller, i *vfs.Inode) (vfs.Path, error) {
+	if n.entry.Go == nil {
 		return vfs.Path{}, nil
 	}
-	return n.item.Follow(&Request{Caller: c, Of: n.of})
+	return n.entry.Go(c, n.subject)
 }
 
-// Setattr allows what chmod and truncation by O_TRUNC need not see fail:
-// sizes mean nothing here.
-func (n *node) Setattr(_ vfs.Caller, i *vfs.Inode, s *vfs.SetAttr) error {
-	if s.Valid&^vfs.SetSize != 0 {
-		return unix.EPERM
+// Getattr implements vfs.InodeOps.
+func (n *node[S]) Getattr(c vfs.Caller, i *vfs.Inode) error {
+	n.own(i)
+	if d := n.entry.Dir; d != nil && d.Links != nil {
+		links := n.links()
+		i.Update(func(a *vfs.Attr) { a.Nlink = links })
 	}
 	return nil
 }
 
-// Open returns a directory or a text that is yet to be rendered.
-func (n *node) Open(c vfs.Caller, f *vfs.File) (vfs.FileOps, error) {
-	switch {
-	case n.item.Mode&unix.S_IFMT == unix.S_IFDIR:
-		return &directory{n: n}, nil
-	case n.item.Open != nil:
-		return n.item.Open(&Request{Caller: c, Of: n.of}, f)
+// Setattr implements vfs.InodeOps. O_TRUNC and truncation are accepted and do
+// nothing.
+func (n *node[S]) Setattr(c vfs.Caller, i *vfs.Inode, s *vfs.SetAttr) error {
+	if (n.tree.FixedMode || n.entry.Knob != nil) && s.Valid&(vfs.SetMode|vfs.SetUID|vfs.SetGID) != 0 {
+		return unix.EPERM
 	}
-	return &content{n: n}, nil
+	o := *s
+	if o.Valid &^= vfs.SetSize; o.Valid != 0 {
+		i.Apply(&o)
+	}
+	return nil
+}
+
+// Open implements vfs.InodeOps.
+func (n *node[S]) Open(c vfs.Caller, f *vfs.File) (vfs.FileOps, error) {
+	if n.gone() {
+		return nil, unix.ENOENT
+	}
+	e := n.entry
+	if e.May != nil {
+		if err := e.May(c, n.subject); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case e.Dir != nil:
+		return &directory[S]{node: n}, nil
+	case e.Open != nil:
+		return e.Open(c, n.subject)
+	}
+	return &file[S]{node: n}, nil
 }
 
 // directory is an open directory.
-type directory struct {
+type directory[S any] struct {
 	vfs.BaseOps
-	n *node
+	node *node[S]
 }
 
-func (d *directory) Seekable() bool { return true }
+// Seekable implements vfs.FileOps.
+func (*directory[S]) Seekable() bool { return true }
 
-func (d *directory) Read(vfs.Caller, *vfs.File, *mm.Buffer, int64) (int, error) {
-	return 0, unix.EISDIR
-}
+// Sync implements vfs.FileOps: there is nothing to write back.
+func (*directory[S]) Sync(vfs.Caller, *vfs.File, bool) error { return unix.EINVAL }
 
-func (d *directory) Seek(vfs.Caller, *vfs.File, int64, int) (int64, error) { return 0, unix.EINVAL }
-
-func (d *directory) Sync(vfs.Caller, *vfs.File, bool) error { return unix.EINVAL }
-
-// ReadDir emits ".", "..", the fixed names, then what the Lister has.
-func (d *directory) ReadDir(c vfs.Caller, f *vfs.File, pos *int64, emit func(vfs.Dirent) bool) error {
-	ino := f.Inode.Ino
-	if *pos == 0 {
-		if !emit(vfs.Dirent{Name: ".", Ino: ino, Type: unix.DT_DIR, Next: 1}) {
-			return nil
-		}
-		*pos = 1
+// ReadDir implements vfs.FileOps: ".", "..", the table, and then List, whose
+// positions begin after the table.
+func (o *directory[S]) ReadDir(c vfs.Caller, f *vfs.File, pos *int64, emit func(vfs.Dirent) bool) error {
+	n, d := o.node, o.node.entry.Dir
+	if n.gone() {
+		return unix.ENOENT
 	}
-	if *pos == 1 {
-		up := ino
-		if p := f.Path.Dentry.Parent(); p != nil {
-			up = p.Inode().Ino
+	const first = 2
+	base := first + int64(len(d.Entries))
+	for *pos < base {
+		e := vfs.Dirent{Next: *pos + 1, Type: unix.DT_DIR}
+		switch *pos {
+		case 0:
+			e.Name, e.Ino = ".", f.Inode.Ino
+		case 1:
+			e.Name, e.Ino = "..", f.Inode.Ino
+			if p := f.Path.Dentry.Parent(); p != nil && p.Inode() != nil {
+				e.Ino = p.Inode().Ino
+			}
+		default:
+			i := int(*pos - first)
+			child := node[S]{tree: n.tree, entry: &d.Entries[i], subject: n.subject}
+			e.Name, e.Ino, e.Type = d.Entries[i].Name, Ino(f.Inode.Ino, i), uint8(child.mode()>>12)
 		}
-		if !emit(vfs.Dirent{Name: "..", Ino: up, Type: unix.DT_DIR, Next: 2}) {
-			return nil
-		}
-		*pos = 2
-	}
-	items := d.n.items()
-	for *pos-2 < int64(len(items)) {
-		it := &items[*pos-2]
-		if !emit(vfs.Dirent{Name: it.Name, Ino: inodeNumber(ino, it.Name), Type: uint8(it.Mode >> 12), Next: *pos + 1}) {
+		if !emit(e) {
 			return nil
 		}
 		*pos++
 	}
-	if d.n.item.Dir == nil {
+	if d.List == nil {
 		return nil
 	}
-	base := int64(len(items)) + 2
-	for _, e := range d.n.item.Dir.List(&Request{Caller: c, Of: d.n.of}, *pos-base) {
-		next := base + e.Key + 1
-		if !emit(vfs.Dirent{Name: e.Name, Ino: inodeNumber(ino, e.Name), Type: uint8(e.Item.Mode >> 12), Next: next}) {
-			return nil
+	return d.List(c, f.Inode, n.subject, *pos-base, func(e vfs.Dirent) bool {
+		e.Next += base
+		if !emit(e) {
+			return false
 		}
-		*pos = next
-	}
-	return nil
-}
-
-// content is an open file.
-type content struct {
-	vfs.BaseOps
-	n *node
-
-	mu       sync.Mutex
-	rendered bool
-	text     []byte
-}
-
-func (o *content) Seekable() bool { return true }
-
-// Read renders the text when it is read from the start, or for the first time.
-func (o *content) Read(c vfs.Caller, _ *vfs.File, b *mm.Buffer, off int64) (int, error) {
-	if o.n.item.Render == nil {
-		return 0, unix.EINVAL
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.rendered || off == 0 {
-		r := Request{Caller: c, Of: o.n.of, Buf: o.text[:0]}
-		if err := o.n.item.Render(&r); err != nil {
-			return 0, err
-		}
-		o.text, o.rendered = r.Buf, true
-	}
-	if off >= int64(len(o.text)) {
-		return 0, nil
-	}
-	return b.CopyOut(o.text[off:])
-}
-
-// maxWrite is the most that one write may bring.
-const maxWrite = mm.PageSize
-
-// Write passes what was written to the item.
-func (o *content) Write(c vfs.Caller, _ *vfs.File, b *mm.Buffer, off int64) (int, int64, error) {
-	if o.n.item.Write == nil {
-		return 0, 0, unix.EINVAL
-	}
-	n := b.Len()
-	if n > maxWrite {
-		return 0, 0, unix.EINVAL
-	}
-	p := make([]byte, n)
-	if _, err := b.CopyIn(p); err != nil {
-		return 0, 0, err
-	}
-	if err := o.n.item.Write(&Request{Caller: c, Of: o.n.of}, p); err != nil {
-		return 0, 0, err
-	}
-	return n, off + int64(n), nil
-}
-
-// Sorted puts entries in the order of their keys and drops those before from.
-func Sorted(e []Entry, from int64) []Entry {
-	e = slices.DeleteFunc(e, func(e Entry) bool { return e.Key < from })
-	slices.SortFunc(e, func(a, b Entry) int { return int(a.Key - b.Key) })
-	return e
+		*pos = e.Next
+		return true
+	})
 }

@@ -1,129 +1,157 @@
 package pseudo
 
-import (
-	"strconv"
-)
+import "strconv"
 
-// The methods of this file append to a request's text.
+// Text is a text under construction.
+type Text []byte
 
-// S appends strings.
-func (r *Request) S(s ...string) *Request {
-	for _, s := range s {
-		r.Buf = append(r.Buf, s...)
-	}
-	return r
+// S appends a string.
+func (t *Text) S(s string) { *t = append(*t, s...) }
+
+// C appends a byte.
+func (t *Text) C(b byte) { *t = append(*t, b) }
+
+// U appends a number.
+func (t *Text) U(v uint64) { *t = strconv.AppendUint(*t, v, 10) }
+
+// D appends a signed number.
+func (t *Text) D(v int64) { *t = strconv.AppendInt(*t, v, 10) }
+
+// I appends an int.
+func (t *Text) I(v int) { t.D(int64(v)) }
+
+// O appends a number in octal.
+func (t *Text) O(v uint64) { *t = strconv.AppendUint(*t, v, 8) }
+
+// O0 appends a number in octal with leading zeros to width digits.
+func (t *Text) O0(v uint64, width int) {
+	at := len(*t)
+	t.O(v)
+	t.fill(at, width, '0')
 }
 
-// I appends a decimal number.
-func (r *Request) I(n int64) *Request { r.Buf = strconv.AppendInt(r.Buf, n, 10); return r }
+// H appends a number in hexadecimal.
+func (t *Text) H(v uint64) { *t = strconv.AppendUint(*t, v, 16) }
 
-// U appends an unsigned decimal number.
-func (r *Request) U(n uint64) *Request { r.Buf = strconv.AppendUint(r.Buf, n, 10); return r }
-
-// UW appends an unsigned number, padded with spaces on the left to width.
-func (r *Request) UW(n uint64, width int) *Request {
-	at := len(r.Buf)
-	r.U(n)
-	r.padLeft(at, width, ' ')
-	return r
+// X appends a number in hexadecimal with at least width digits.
+func (t *Text) X(v uint64, width int) {
+	at := len(*t)
+	t.H(v)
+	t.fill(at, width, '0')
 }
 
-// X appends a hexadecimal number, padded with zeros to width.
-func (r *Request) X(n uint64, width int) *Request {
-	at := len(r.Buf)
-	r.Buf = strconv.AppendUint(r.Buf, n, 16)
-	r.padLeft(at, width, '0')
-	return r
+// UW appends a number right-aligned in width columns.
+func (t *Text) UW(v uint64, width int) {
+	at := len(*t)
+	t.U(v)
+	t.fill(at, width, ' ')
 }
 
-// O appends an octal number with a leading zero.
-func (r *Request) O(n uint64) *Request {
-	r.Buf = append(r.Buf, '0')
-	r.Buf = strconv.AppendUint(r.Buf, n, 8)
-	return r
+// U0 appends a number with leading zeros to width digits.
+func (t *Text) U0(v uint64, width int) {
+	at := len(*t)
+	t.U(v)
+	t.fill(at, width, '0')
 }
 
-// Pad appends spaces until the text since at is width long.
-func (r *Request) Pad(at, width int) *Request {
-	for len(r.Buf)-at < width {
-		r.Buf = append(r.Buf, ' ')
-	}
-	return r
+// DW appends a signed number right-aligned in width columns.
+func (t *Text) DW(v int64, width int) {
+	at := len(*t)
+	t.D(v)
+	t.fill(at, width, ' ')
 }
 
-// Len is the length of the text so far.
-func (r *Request) Len() int { return len(r.Buf) }
-
-// Fixed appends n units of 10^-digits with that many decimals.
-func (r *Request) Fixed(n uint64, digits int) *Request {
-	unit := uint64(1)
-	for range digits {
-		unit *= 10
-	}
-	r.U(n / unit).S(".")
-	at := len(r.Buf)
-	r.U(n % unit)
-	r.padLeft(at, digits, '0')
-	return r
+// SW appends a string right-aligned in width columns.
+func (t *Text) SW(s string, width int) {
+	at := len(*t)
+	t.S(s)
+	t.fill(at, width, ' ')
 }
 
-func (r *Request) padLeft(at, width int, with byte) {
-	have := len(r.Buf) - at
+// fill shifts what was appended from at on to the right, to width columns.
+func (t *Text) fill(at, width int, with byte) {
+	have := len(*t) - at
 	if have >= width {
 		return
 	}
 	for range width - have {
-		r.Buf = append(r.Buf, with)
+		*t = append(*t, 0)
 	}
-	copy(r.Buf[at+width-have:], r.Buf[at:at+have])
+	b := (*t)[at:]
+	copy(b[width-have:], b[:have])
 	for i := range width - have {
-		r.Buf[at+i] = with
+		b[i] = with
 	}
 }
 
-// Escape appends s with the characters that would break a line of
-// /proc/mounts or /proc/PID/maps in octal: those in set, and backslashes.
-func (r *Request) Escape(s, set string) *Request {
+// PadTo appends blanks until the line that began at position start has width
+// columns.
+func (t *Text) PadTo(start, width int) {
+	for len(*t)-start < width {
+		*t = append(*t, ' ')
+	}
+}
+
+// Mangle appends s with the bytes of set, and backslashes if they are in it,
+// as octal escapes, which is how mount points with blanks are shown.
+func (t *Text) Mangle(s, set string) {
 	for i := range len(s) {
 		c := s[i]
-		bad := c == '\\' && set != "\n"
+		special := false
 		for j := range len(set) {
-			bad = bad || set[j] == c
+			special = special || set[j] == c
 		}
-		if bad {
-			r.Buf = append(r.Buf, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
-		} else {
-			r.Buf = append(r.Buf, c)
-		}
-	}
-	return r
-}
-
-// CPUList appends the numbers of the set bits of mask as ranges: "0-3,5".
-func (r *Request) CPUList(mask uint64) *Request {
-	first := true
-	for i := 0; i < 64; i++ {
-		if mask>>i&1 == 0 {
+		if special {
+			t.C('\\')
+			t.C('0' + c>>6)
+			t.C('0' + c>>3&7)
+			t.C('0' + c&7)
 			continue
 		}
-		end := i
-		for end+1 < 64 && mask>>(end+1)&1 != 0 {
-			end++
-		}
-		if !first {
-			r.S(",")
-		}
-		first = false
-		r.I(int64(i))
-		if end > i {
-			r.S("-").I(int64(end))
-		}
-		i = end
+		t.C(c)
 	}
-	return r
 }
 
-// Text makes the Render of a file that never changes.
-func Text(s string) func(*Request) error {
-	return func(r *Request) error { r.S(s); return nil }
+// Fixed appends v hundredths as a decimal fraction with two digits.
+func (t *Text) Fixed(v uint64) {
+	t.U(v / 100)
+	t.C('.')
+	t.U0(v%100, 2)
+}
+
+// Mask appends the n lowest bits of set as Linux prints CPU masks: groups of
+// 32 bits in hexadecimal, the first as wide as is needed for n bits.
+func (t *Text) Mask(set uint64, n int) {
+	n = max(n, 1)
+	if n > 32 {
+		t.X(set>>32, (n-32+3)/4)
+		t.C(',')
+		t.X(set&0xffffffff, 8)
+		return
+	}
+	t.X(set, (n+3)/4)
+}
+
+// List appends a set as a list of ranges ("0-3,5").
+func (t *Text) List(set uint64) {
+	first := true
+	for i := 0; i < 64; i++ {
+		if set>>i&1 == 0 {
+			continue
+		}
+		j := i
+		for j+1 < 64 && set>>(j+1)&1 != 0 {
+			j++
+		}
+		if !first {
+			t.C(',')
+		}
+		first = false
+		t.I(i)
+		if j > i {
+			t.C('-')
+			t.I(j)
+		}
+		i = j
+	}
 }

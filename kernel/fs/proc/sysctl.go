@@ -1,0 +1,189 @@
+package proc
+
+import (
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"husk/kernel/fs/pseudo"
+	"husk/kernel/mm"
+	"husk/kernel/random"
+	"husk/kernel/task"
+	"husk/kernel/vfs"
+)
+
+// The settings in /proc/sys that are more than a number in the table.
+
+func overcommit() int64 { return int64(mm.Overcommit.Load()) }
+
+func setOvercommit(v int64) error {
+	mm.Overcommit.Store(int32(v))
+	return nil
+}
+
+func overcommitRatio() int64 {
+	if v := mm.OvercommitRatio.Load(); v != 0 {
+		return int64(v)
+	}
+	return 50
+}
+
+func setOvercommitRatio(v int64) error {
+	mm.OvercommitRatio.Store(int32(v))
+	return nil
+}
+
+func showOsrelease(t *text, c vfs.Caller, _ none) error {
+	t.S(task.Release)
+	t.C('\n')
+	return nil
+}
+
+func showVersion(t *text, c vfs.Caller, _ none) error {
+	t.S(task.Version)
+	t.C('\n')
+	return nil
+}
+
+func showHostname(t *text, c vfs.Caller, _ none) error {
+	t.S(task.Hostname())
+	t.C('\n')
+	return nil
+}
+
+// storeHostname names the machine: the first line, cut to what uname(2) holds.
+func storeHostname(c vfs.Caller, _ none, name string) error {
+	task.SetHostname(firstLine(name, 64))
+	return nil
+}
+
+func showDomainname(t *text, c vfs.Caller, _ none) error {
+	t.S(task.Domainname())
+	t.C('\n')
+	return nil
+}
+
+func storeDomainname(c vfs.Caller, _ none, name string) error {
+	task.SetDomainname(firstLine(name, 64))
+	return nil
+}
+
+// firstLine is the part of a string setting that is kept.
+func firstLine(s string, limit int) string {
+	if i := strings.IndexAny(s, "\n\x00"); i >= 0 {
+		s = s[:i]
+	}
+	return s[:min(len(s), limit)]
+}
+
+// corePattern is kernel.core_pattern. No cores are written.
+var corePattern = struct {
+	sync.Mutex
+	value string
+}{value: "core"}
+
+func showCorePattern(t *text, c vfs.Caller, _ none) error {
+	corePattern.Lock()
+	defer corePattern.Unlock()
+	t.S(corePattern.value)
+	t.C('\n')
+	return nil
+}
+
+func storeCorePattern(c vfs.Caller, _ none, value string) error {
+	corePattern.Lock()
+	defer corePattern.Unlock()
+	corePattern.value = firstLine(value, 127)
+	return nil
+}
+
+func showLastPID(t *text, c vfs.Caller, _ none) error {
+	t.I(task.LastPID())
+	t.C('\n')
+	return nil
+}
+
+// showFileNr renders the number of open files: the descriptors in use, which
+// counts a file once for each.
+func showFileNr(t *text, c vfs.Caller, _ none) error {
+	n := 0
+	for _, p := range task.Processes() {
+		th := p.Leader()
+		if f := th.FilesRef(); f != nil {
+			n += f.Count()
+			f.Unref(th)
+		}
+	}
+	t.I(n)
+	t.S("\t0\t9223372036854775807\n")
+	return nil
+}
+
+// boot is the identity of this boot, made when first asked for.
+var boot struct {
+	once sync.Once
+	id   [16]byte
+}
+
+func showBootID(t *text, c vfs.Caller, _ none) error {
+	boot.once.Do(func() { boot.id = newUUID() })
+	appendUUID(t, boot.id)
+	return nil
+}
+
+func showUuid(t *text, c vfs.Caller, _ none) error {
+	appendUUID(t, newUUID())
+	return nil
+}
+
+// newUUID returns a random UUID, version 4 of RFC 9562.
+func newUUID() (id [16]byte) {
+	random.Read(id[:])
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+func appendUUID(t *text, id [16]byte) {
+	for i, b := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			t.C('-')
+		}
+		t.X(uint64(b), 2)
+	}
+	t.C('\n')
+}
+
+// storeIgnored accepts a number that nothing looks at.
+func storeIgnored(c vfs.Caller, _ none, value string) error {
+	_, err := pseudo.ParseInt(value)
+	return err
+}
+
+// storeHugePages refuses huge pages, of which there are none.
+func storeHugePages(c vfs.Caller, _ none, value string) error {
+	v, err := pseudo.ParseInt(value)
+	if err == nil && v != 0 {
+		return nil // Linux too reserves what it can and reports no error
+	}
+	return err
+}
+
+func storeDropCaches(c vfs.Caller, _ none, value string) error {
+	v, err := pseudo.ParseInt(value)
+	if err != nil || v < 1 || v > 4 {
+		return unix.EINVAL
+	}
+	return nil
+}
+
+func storeCompactMemory(c vfs.Caller, _ none, value string) error {
+	v, err := pseudo.ParseInt(value)
+	if err != nil || v != 1 {
+		return unix.EINVAL
+	}
+	return nil
+}
+
+func storeStatRefresh(c vfs.Caller, _ none, value string) error { return nil }
