@@ -307,8 +307,11 @@ func (p *Port) ReadInto(dst Sink) (int, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.n == 0 && p.complete() {
+	switch {
+	case p.n == 0 && p.complete():
 		return 0, nil
+	case p.rx.Broken():
+		return 0, unix.EIO
 	}
 	return 0, unix.EAGAIN
 }
@@ -395,6 +398,9 @@ func (p *Port) room(want, done int) ([]byte, error) {
 	defer p.mu.Unlock()
 	if p.gone() {
 		return nil, unix.EPIPE
+	}
+	if p.tx.Broken() {
+		return nil, unix.EIO
 	}
 	least := 1
 	if done == 0 && want <= atomicWrite {
