@@ -2,6 +2,7 @@ package task
 
 import (
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -21,14 +22,58 @@ const notSyscall = ^uint64(0)
 
 // sampled is one less than how many system calls stand for one whose time in
 // the kernel is measured. Measuring each would cost more than a short call.
-const sampled = 16 - 1
+const sampled = 64 - 1
 
 // firstRestart is the negated ERESTART_RESTARTBLOCK: results from here to the
 // negated ERESTARTSYS ask for a restart and must never reach a program.
 const firstRestart = ^uint64(516) + 1
 
+// worker is a goroutine that runs one thread after the other. A fresh
+// goroutine's stack is small and grows several times on the way through the
+// first system calls, each time by copying: 10,000 instructions in all, more
+// than everything else that a short thread costs. One that has run a thread
+// has the stack already.
+type worker struct{ next chan *Thread }
+
+// maxIdle is how many workers wait for a thread to run.
+const maxIdle = 32
+
+// idle are the workers that wait, the last to come first. mu is a leaf.
+var idle struct {
+	mu      sync.Mutex
+	workers []*worker
+}
+
 // begin starts a thread that is in the tables.
-func (t *Thread) begin() { go t.run() }
+func (t *Thread) begin() {
+	idle.mu.Lock()
+	n := len(idle.workers)
+	if n == 0 {
+		idle.mu.Unlock()
+		w := &worker{make(chan *Thread, 1)}
+		go w.run(t)
+		return
+	}
+	w := idle.workers[n-1]
+	idle.workers = idle.workers[:n-1]
+	idle.mu.Unlock()
+	w.next <- t
+}
+
+// run runs threads until there are enough idle workers.
+func (w *worker) run(t *Thread) {
+	for {
+		t.run()
+		idle.mu.Lock()
+		if len(idle.workers) >= maxIdle {
+			idle.mu.Unlock()
+			return
+		}
+		idle.workers = append(idle.workers, w)
+		idle.mu.Unlock()
+		t = <-w.next
+	}
+}
 
 // run is the life of a thread.
 func (t *Thread) run() {
@@ -48,8 +93,10 @@ func (t *Thread) loop() (again bool) {
 		}
 	}()
 	for {
-		if t.work.Load() != 0 && !t.doWork() {
-			return false
+		if t.work.Load() != 0 {
+			if !t.doWork() {
+				return false
+			}
 		}
 		ev := cpu.Switch(&t.Context, t.mem.Root())
 		if ev != cpu.EventSyscall {
