@@ -2,6 +2,8 @@ package virtio
 
 import (
 	"encoding/binary"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"husk/kernel/cpu"
@@ -47,7 +49,22 @@ type Block struct {
 	segSize  uint32
 	readOnly bool
 	flush    bool
+
+	head head
 }
+
+// head is the beginning of the device, which is asked for as soon as the
+// device is up: the first request is the slowest, for the host has to wake its
+// workers, and the file system that will want it is mounted later. It serves
+// the first read and is gone.
+type head struct {
+	mu     sync.Mutex
+	active atomic.Bool
+	slot   uint16
+	frames [headPages]cpu.PhysAddr
+}
+
+const headPages = 8
 
 // OpenBlock brings a block device up.
 func OpenBlock(t Transport) (*Block, error) {
@@ -91,7 +108,64 @@ func OpenBlock(t Transport) (*Block, error) {
 		return nil, err
 	}
 	t.Start()
+	b.startHead()
 	return b, nil
+}
+
+// startHead asks for the beginning of the device.
+func (b *Block) startHead() {
+	h := &b.head
+	if b.size < headPages*cpu.PageSize || b.segments < headPages || b.segSize < cpu.PageSize {
+		return
+	}
+	id, ok := b.r.tryAcquire()
+	if !ok {
+		return
+	}
+	if n := cpu.AllocFrames(h.frames[:]); n < headPages {
+		cpu.FreeFrames(h.frames[:n])
+		b.r.release(id)
+		return
+	}
+	var chain [headPages + 2]Segment
+	for i, pa := range h.frames {
+		chain[i+1] = Segment{pa, cpu.PageSize}
+	}
+	b.fill(id, blkIn, 0, chain[:])
+	if b.r.start(id, chain[:1], chain[1:]) != nil {
+		cpu.FreeFrames(h.frames[:])
+		b.r.release(id)
+		return
+	}
+	h.slot = id
+	h.active.Store(true)
+}
+
+// takeHead serves the first read if it lies in the head; it reports whether
+// it did.
+func (b *Block) takeHead(off uint64, pages [][]byte) bool {
+	h := &b.head
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.active.Load() {
+		return false
+	}
+	h.active.Store(false)
+	_, err := b.r.finish(h.slot)
+	ok := err == nil && b.status(h.slot) == nil && off%cpu.PageSize == 0
+	b.r.release(h.slot)
+	first := off / cpu.PageSize
+	if ok = ok && first+uint64(len(pages)) <= headPages; ok {
+		for i, p := range pages {
+			if len(p) != cpu.PageSize {
+				ok = false
+				break
+			}
+			copy(p, bytesAt(h.frames[first+uint64(i)], cpu.PageSize))
+		}
+	}
+	cpu.FreeFrames(h.frames[:])
+	return ok
 }
 
 // Size is the size of the device in bytes.
@@ -104,6 +178,9 @@ func (b *Block) ReadOnly() bool { return b.readOnly }
 // SectorSize. The pages must be in the direct map; the device writes them
 // itself. Bytes past the end of the device are zeroed.
 func (b *Block) ReadPages(off uint64, pages [][]byte) error {
+	if b.head.active.Load() && b.takeHead(off, pages) {
+		return nil
+	}
 	return b.transfer(blkIn, off, pages)
 }
 
@@ -198,17 +275,9 @@ func (b *Block) transfer(kind uint32, off uint64, pages [][]byte) error {
 func (b *Block) request(kind uint32, sector uint64, data []Segment) error {
 	id := b.r.acquire()
 	defer b.r.release(id)
-	pa := b.headers + cpu.PhysAddr(id)*blkSlotSize
-	h := bytesAt(pa, blkSlotSize)
-	binary.LittleEndian.PutUint32(h, kind)
-	binary.LittleEndian.PutUint32(h[4:], 0)
-	binary.LittleEndian.PutUint64(h[8:], sector)
-	h[blkStatusAt] = blkIOErr
-
 	var chain [blkMaxSegments + 2]Segment
-	chain[0] = Segment{pa, blkHeaderSize}
 	n := 1 + copy(chain[1:], data)
-	chain[n] = Segment{pa + blkStatusAt, 1}
+	b.fill(id, kind, sector, chain[:n+1])
 	outs := 1
 	if kind == blkOut {
 		outs = n
@@ -216,7 +285,25 @@ func (b *Block) request(kind uint32, sector uint64, data []Segment) error {
 	if _, err := b.r.do(id, chain[:outs], chain[outs:n+1]); err != nil {
 		return err
 	}
-	switch h[blkStatusAt] {
+	return b.status(id)
+}
+
+// fill writes the header of slot id's request and puts it and the status at
+// the ends of the chain.
+func (b *Block) fill(id uint16, kind uint32, sector uint64, chain []Segment) {
+	pa := b.headers + cpu.PhysAddr(id)*blkSlotSize
+	h := bytesAt(pa, blkSlotSize)
+	binary.LittleEndian.PutUint32(h, kind)
+	binary.LittleEndian.PutUint32(h[4:], 0)
+	binary.LittleEndian.PutUint64(h[8:], sector)
+	h[blkStatusAt] = blkIOErr
+	chain[0] = Segment{pa, blkHeaderSize}
+	chain[len(chain)-1] = Segment{pa + blkStatusAt, 1}
+}
+
+// status is how slot id's request ended.
+func (b *Block) status(id uint16) error {
+	switch bytesAt(b.headers+cpu.PhysAddr(id)*blkSlotSize, blkSlotSize)[blkStatusAt] {
 	case blkOK:
 		return nil
 	case blkUnsupported:

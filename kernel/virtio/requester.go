@@ -12,7 +12,8 @@ import (
 // read that the host has in memory takes 50 to 80 us under QEMU, busy hosts
 // more; parking, the interrupt and the wake-up add 60 us and more. Yielding in
 // between was tried and is worse: with several CPUs every yield wakes one.
-const pollNanos = 200_000
+// Probe may change it.
+var pollNanos int64 = 200_000
 
 // requester runs requests over one queue for many goroutines: each adds its
 // request, polls for a moment and then parks until the interrupt. Interrupts

@@ -23,11 +23,15 @@
 //	  Console.mu         control queues, table of ports
 //	    Port.mu          one port's rings
 //	      wait.Queue.mu
-//	Block.mu, Tag.mu…    (requester.mu) one request queue
+//	Block.head.mu
+//	requester.mu         one request queue
 //	dma.mu               leaf
 package virtio
 
 import (
+	"slices"
+	"strings"
+
 	"husk/kernel/cpu"
 )
 
@@ -131,13 +135,33 @@ func negotiate(t Transport, want uint64) (uint64, error) {
 	return features, nil
 }
 
+// PollWord on the kernel command line has requests polled for until they are
+// done. Where instructions are the clock (QEMU's -icount), an idle machine
+// jumps to its next timer, and a request that was parked for would seem to
+// take that long.
+const PollWord = "husk.poll"
+
 // Probe finds the machine's virtio devices: those that the kernel command
-// line names, else those on PCI bus 0. The second result describes devices
-// that were found and cannot be driven.
+// line names, else those on PCI bus 0. Disks come first, since their first
+// sectors are asked for when they are opened. The second result describes
+// devices that were found and cannot be driven.
 func Probe(commandLine string) ([]Transport, []error) {
-	devices, problems := probeMMIO(commandLine)
-	if len(devices) == 0 && len(problems) == 0 {
-		return probePCI()
+	for word := range strings.FieldsSeq(commandLine) {
+		if word == PollWord {
+			pollNanos = 3600e9
+		}
 	}
-	return devices, problems
+	found, problems := probeMMIO(commandLine)
+	if len(found) == 0 && len(problems) == 0 {
+		found, problems = probePCI()
+	}
+	slices.SortStableFunc(found, func(a, b Transport) int { return order(a) - order(b) })
+	return found, problems
+}
+
+func order(t Transport) int {
+	if t.Kind() == KindBlock {
+		return 0
+	}
+	return 1
 }

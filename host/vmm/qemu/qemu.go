@@ -71,6 +71,8 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 	if m.ICount {
 		accel = "tcg,thread=single"
 		b.add("-icount", "shift=0,sleep=off")
+		// Idle time is not real then: drivers shall not go to sleep.
+		b.add("-append", "husk.poll")
 	}
 	b.add("-M", machine)
 	b.add("-accel", accel)
