@@ -107,13 +107,19 @@ func (c *PageCache) absent(idx uint64) bool {
 // absentRun is the run of absent pages around target within [first, last).
 func (c *PageCache) absentRun(target, first, last uint64) (lo, hi uint64) {
 	lo, hi = target, target+1
-	for lo > first && c.absent(lo-1) {
+	for lo > first && c.missing(lo-1) {
 		lo--
 	}
-	for hi < last && c.absent(hi) {
+	for hi < last && c.missing(hi) {
 		hi++
 	}
 	return lo, hi
+}
+
+// missing tells whether page idx is absent and a FrameStore does not have it
+// in memory either.
+func (c *PageCache) missing(idx uint64) bool {
+	return c.absent(idx) && (c.frames == nil || c.framed(idx) == 0)
 }
 
 // read enters the frames as busy pages from lo on, has them read and declares
