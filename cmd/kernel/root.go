@@ -13,6 +13,8 @@ import (
 	"husk/kernel/fs/proc"
 	"husk/kernel/fs/tmpfs"
 	"husk/kernel/pipe"
+	"husk/kernel/task"
+	"husk/kernel/tty"
 	unixsock "husk/kernel/unix"
 	"husk/kernel/vfs"
 )
@@ -102,4 +104,7 @@ func (m *machine) registerFilesystems() {
 	proc.Register()
 	pipe.Register()
 	unixsock.Register()
+	tty.Register()
+	tty.SignalGroup, tty.HangupSession, tty.ReleaseSession = task.SignalGroup, task.HangupSession, task.ReleaseSession
+	task.OnSessionEnd = func(_ *task.Session, t any) { tty.SessionEnded(t) }
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/tty"
 	"husk/kernel/vfs"
 	"husk/kernel/wait"
 	"husk/spec"
@@ -10,6 +11,9 @@ import (
 
 // stdio returns the files of the standard streams; nil stands for /dev/null.
 func (m *machine) stdio() (in, out, errs *vfs.File, err error) {
+	if m.streams.Console != nil {
+		return m.console()
+	}
 	in, out, errs = m.streams.Stdio()
 	if in != nil && m.spec.Annotations[spec.AnnotationStdin] == "none" {
 		in.Put()
@@ -18,8 +22,30 @@ func (m *machine) stdio() (in, out, errs *vfs.File, err error) {
 	return in, out, errs, nil
 }
 
+// console makes the terminal of the console's port the controlling terminal of
+// the first process, and its three standard streams.
+func (m *machine) console() (in, out, errs *vfs.File, err error) {
+	t := tty.OpenConsole(m.streams.Console, winsize(m.spec.Process.ConsoleSize))
+	f, err := vfs.Open(m.init, "/dev/console", unix.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	t.Adopt(m.init)
+	f.Get()
+	f.Get()
+	return f, f, f, nil
+}
+
+func winsize(s spec.ConsoleSize) unix.Winsize {
+	return unix.Winsize{Row: s.Height, Col: s.Width}
+}
+
 // setWinsize is told of the size of the user's terminal.
-func (m *machine) setWinsize(spec.ConsoleSize) {}
+func (m *machine) setWinsize(s spec.ConsoleSize) {
+	if t := tty.Console(); t != nil {
+		t.SetWinsize(winsize(s))
+	}
+}
 
 // writeTrace sends traced text to the host and waits when the host is slow. The
 // tracer calls it with its lock held, so that lines stay whole.
