@@ -121,7 +121,11 @@ func (d *Dentry) bind(i *Inode) {
 			ops = dir.Ops
 		}
 	}
-	if _, ok := ops.(Revalidator); ok {
+	_, ok := ops.(Revalidator)
+	if o, has := ops.(interface{ Dynamic() bool }); ok && has {
+		ok = o.Dynamic()
+	}
+	if ok {
 		d.flags.Or(dentryRevalidate)
 	} else if d.flags.Load()&dentryRevalidate != 0 {
 		d.flags.And(^uint32(dentryRevalidate))

@@ -132,7 +132,10 @@ type LinkFollower interface {
 }
 
 // Revalidator is implemented by InodeOps whose dentries may go stale
-// (/proc/PID, a shared host directory); false drops the dentry.
+// (/proc/PID, a shared host directory); false drops the dentry. It is asked
+// with or without the directory's DirMu held. An implementation that also has
+// a method Dynamic() bool is only asked where that says true when the dentry
+// is made.
 type Revalidator interface {
 	Revalidate(d *Dentry) bool
 }

@@ -295,13 +295,31 @@ func (s *watchSet) tell(ev, cookie uint32, name string, deleted bool) {
 // notify reports what was done through an open file.
 func (f *File) notify(ev uint32) {
 	if f.Inode != nil {
-		notifyPath(f.Path, ev)
+		notifyPlace(f.Path, ev, f.Path.Dentry.Deleted())
+	}
+}
+
+// notifyIO is notify for reads and writes. Those of special files are told to
+// the file's own watches only, so that a directory's do not spy on terminals.
+func (f *File) notifyIO(ev uint32) {
+	if f.Inode == nil {
+		return
+	}
+	switch f.Inode.Type() {
+	case unix.S_IFREG, unix.S_IFDIR:
+		f.notify(ev)
+	default:
+		notifyInode(f.Inode, ev)
 	}
 }
 
 // notifyPath reports an event of the inode at p to the watches of its
 // directory, with its name, and to its own.
-func notifyPath(p Path, ev uint32) {
+func notifyPath(p Path, ev uint32) { notifyPlace(p, ev, false) }
+
+// notifyPlace is notifyPath; deleted tells of what is done through an open
+// file whose name is gone, which IN_EXCL_UNLINK does not want to know.
+func notifyPlace(p Path, ev uint32, deleted bool) {
 	if watching.Load() == 0 {
 		return
 	}
@@ -316,12 +334,12 @@ func notifyPath(p Path, ev uint32) {
 	if pl.parent != nil {
 		if dir := pl.parent.Inode(); dir != nil {
 			if set := dir.watch.Load(); set != nil {
-				set.tell(ev, 0, pl.name, p.Dentry.Deleted())
+				set.tell(ev, 0, pl.name, deleted)
 			}
 		}
 	}
 	if set := i.watch.Load(); set != nil {
-		set.tell(ev, 0, "", false)
+		set.tell(ev, 0, "", deleted)
 	}
 }
 
@@ -341,7 +359,7 @@ func notifyInode(i *Inode, ev uint32) {
 		return
 	}
 	if set := i.watch.Load(); set != nil {
-		if i.IsDir() {
+		if i.IsDir() && ev != unix.IN_MOVE_SELF { // which never had the flag
 			ev |= inIsDir
 		}
 		set.tell(ev, 0, "", false)
@@ -383,11 +401,7 @@ func (i *Inode) endWatches(ev uint32) {
 	}
 	for _, w := range set.list {
 		if mask := w.mask.Load(); (mask|inAlways)&ev != 0 {
-			e := ev
-			if i.IsDir() && ev == unix.IN_DELETE_SELF {
-				e |= inIsDir
-			}
-			w.in.add(event{wd: int32(w.wd), mask: e})
+			w.in.add(event{wd: int32(w.wd), mask: ev})
 		}
 		watchMu.Lock()
 		gone := w.unlink()

@@ -185,7 +185,7 @@ func (f *File) Read(c Caller, b *mm.Buffer) (int, error) {
 	}
 	if n > 0 {
 		if watching.Load() != 0 {
-			f.notify(inAccess)
+			f.notifyIO(inAccess)
 		}
 		return n, nil
 	}
@@ -210,7 +210,7 @@ func (f *File) Pread(c Caller, b *mm.Buffer, off int64) (int, error) {
 	}
 	if n > 0 {
 		if watching.Load() != 0 {
-			f.notify(inAccess)
+			f.notifyIO(inAccess)
 		}
 		return n, nil
 	}
@@ -275,7 +275,7 @@ func (f *File) wrote(c Caller, n int, err error) (int, error) {
 		return 0, err
 	}
 	if watching.Load() != 0 {
-		f.notify(inModify)
+		f.notifyIO(inModify)
 	}
 	if !f.seekable && f.Path.Mount != nil && f.Inode.Type() == unix.S_IFIFO {
 		f.Inode.Touch()

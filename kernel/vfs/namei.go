@@ -195,8 +195,8 @@ func Unlink(c Caller, start *Path, path string) error {
 	}
 	i := d.Inode()
 	notifyInode(i, inAttrib)
-	notifyDir(dir, w.last, inDelete)
 	i.gone()
+	notifyDir(dir, w.last, inDelete)
 	return nil
 }
 
@@ -261,8 +261,8 @@ func Rmdir(c Caller, start *Path, path string) error {
 	if err != nil {
 		return err
 	}
-	notifyDir(dir, w.last, inDelete|inIsDir)
 	d.Inode().gone()
+	notifyDir(dir, w.last, inDelete|inIsDir)
 	return nil
 }
 

@@ -270,7 +270,7 @@ func openPath(c Caller, p Path, flags uint32) (*File, error) {
 		return nil, err
 	}
 	if flags&unix.O_TRUNC != 0 {
-		if err := truncate(c, i, 0); err != nil {
+		if err := truncate(c, p, 0); err != nil {
 			f.Put()
 			return nil, err
 		}

@@ -81,7 +81,9 @@ func Chown(c Caller, p Path, uid, gid uint32) error {
 	if err := i.Ops.Setattr(c, i, &s); err != nil {
 		return err
 	}
-	notifyPath(p, inAttrib)
+	if s.Valid != 0 {
+		notifyPath(p, inAttrib)
+	}
 	return nil
 }
 
@@ -175,11 +177,7 @@ func Truncate(c Caller, p Path, size int64) error {
 	if err := CheckSize(c, i, size); err != nil {
 		return err
 	}
-	if err := truncate(c, i, size); err != nil {
-		return err
-	}
-	notifyPath(p, inModify)
-	return nil
+	return truncate(c, p, size)
 }
 
 // Truncate serves ftruncate(2).
@@ -196,13 +194,7 @@ func (f *File) Truncate(c Caller, size int64) error {
 	if err := CheckSize(c, f.Inode, size); err != nil {
 		return err
 	}
-	if err := truncate(c, f.Inode, size); err != nil {
-		return err
-	}
-	if watching.Load() != 0 {
-		f.notify(inModify)
-	}
-	return nil
+	return truncate(c, f.Path, size)
 }
 
 // CheckSize checks a new size against RLIMIT_FSIZE and the largest offset.
@@ -221,16 +213,24 @@ func CheckSize(c Caller, i *Inode, size int64) error {
 	return nil
 }
 
-// truncate sets the size and drops the set-ID bits as a write does.
-func truncate(c Caller, i *Inode, size int64) error {
-	i.DirMu.Lock()
-	defer i.DirMu.Unlock()
+// truncate sets the size of what is at p, drops the set-ID bits as a write
+// does, and tells inotify.
+func truncate(c Caller, p Path, size int64) error {
+	i := p.Inode()
 	s := SetAttr{Valid: SetSize, Size: size}
+	ev := uint32(inModify)
+	i.DirMu.Lock()
 	if mode, ok := withoutPrivileges(c, i); ok {
 		s.Valid |= SetMode
 		s.Mode = mode
+		ev |= inAttrib
 	}
-	return i.Ops.Setattr(c, i, &s)
+	err := i.Ops.Setattr(c, i, &s)
+	i.DirMu.Unlock()
+	if err == nil {
+		notifyPath(p, ev)
+	}
+	return err
 }
 
 // withoutPrivileges returns the mode that i has after a write by c: set-ID
@@ -262,9 +262,19 @@ func dropsSetGID(c Caller, i *Inode, mode uint32) bool {
 
 // DropPrivileges is called by file systems before they write to a regular
 // file, with its DirMu held.
-func DropPrivileges(c Caller, i *Inode) {
-	if mode, ok := withoutPrivileges(c, i); ok {
+func DropPrivileges(c Caller, i *Inode) bool {
+	mode, ok := withoutPrivileges(c, i)
+	if ok {
 		_ = i.Ops.Setattr(c, i, &SetAttr{Valid: SetMode, Mode: mode})
+	}
+	return ok
+}
+
+// DropPrivileges is the function of that name for an open file; inotify hears
+// of it.
+func (f *File) DropPrivileges(c Caller) {
+	if DropPrivileges(c, f.Inode) {
+		notifyPath(f.Path, inAttrib)
 	}
 }
 

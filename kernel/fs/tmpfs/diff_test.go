@@ -2,6 +2,7 @@ package tmpfs_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -54,7 +55,39 @@ type sut interface {
 	chdir(path string) error
 	getcwd() (string, error)
 	linkfd(fd int, path string) error
+
+	watch(path string, mask uint32) (wd int, err error)
+	unwatch(wd int) error
+	// events reads all queued inotify events.
+	events() []byte
+	// startInotify makes the instance for the calls above.
+	startInotify()
+	stopInotify()
 }
+
+// showEvents decodes inotify events; cookies are numbered from 1 on.
+func showEvents(b []byte, cookies map[uint32]int) string {
+	var s strings.Builder
+	for len(b) >= 16 {
+		wd, mask, cookie := int32(le.Uint32(b)), le.Uint32(b[4:]), le.Uint32(b[8:])
+		n := int(le.Uint32(b[12:]))
+		name := strings.TrimRight(string(b[16:16+n]), "\x00")
+		if len(name) > 20 {
+			name = name[:20]
+		}
+		if cookie != 0 && cookies[cookie] == 0 {
+			cookies[cookie] = len(cookies) + 1
+		}
+		b = b[16+n:]
+		if name != "" && name[0] == '#' { // O_TMPFILE: the inode number
+			name, n = "#", 16
+		}
+		fmt.Fprintf(&s, " [%d %x %d %d%s]", wd, mask, cookies[cookie], n, name)
+	}
+	return s.String()
+}
+
+var le = binary.LittleEndian
 
 func show(mode, nlink, uid, gid uint32, size int64, rdev uint64, atime, mtime unix.Timespec) string {
 	s := fmt.Sprintf("%o n%d %d:%d r%x", mode, nlink, uid, gid, rdev)
@@ -69,17 +102,32 @@ func show(mode, nlink, uid, gid uint32, size int64, rdev uint64, atime, mtime un
 
 // linux runs calls on the real kernel, chrooted into a fresh directory. Its
 // thread is locked: root, working directory and fsuid are the thread's own.
-type linux struct{}
+type linux struct{ in int }
 
-func (linux) become(uid int) {
+func (l *linux) startInotify() { l.in, _ = unix.InotifyInit1(unix.IN_NONBLOCK) }
+func (l *linux) stopInotify()  { _ = unix.Close(l.in) }
+func (l *linux) watch(path string, mask uint32) (int, error) {
+	return unix.InotifyAddWatch(l.in, path, mask)
+}
+func (l *linux) unwatch(wd int) error {
+	_, err := unix.InotifyRmWatch(l.in, uint32(wd))
+	return err
+}
+func (l *linux) events() []byte {
+	b := make([]byte, 1<<16)
+	n, _ := unix.Read(l.in, b)
+	return b[:max(n, 0)]
+}
+
+func (*linux) become(uid int) {
 	unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0)
 	unix.RawSyscall(unix.SYS_SETFSGID, uintptr(uid), 0, 0)
 }
-func (linux) open(path string, flags int, mode uint32) (int, error) {
+func (*linux) open(path string, flags int, mode uint32) (int, error) {
 	return unix.Openat(unix.AT_FDCWD, path, flags, mode)
 }
-func (linux) close(fd int) error { return unix.Close(fd) }
-func (linux) read(fd, n int, off int64) (string, error) {
+func (*linux) close(fd int) error { return unix.Close(fd) }
+func (*linux) read(fd, n int, off int64) (string, error) {
 	b := make([]byte, n)
 	var err error
 	if off < 0 {
@@ -89,33 +137,33 @@ func (linux) read(fd, n int, off int64) (string, error) {
 	}
 	return string(b[:max(n, 0)]), err
 }
-func (linux) write(fd int, data string, off int64) (int, error) {
+func (*linux) write(fd int, data string, off int64) (int, error) {
 	if off < 0 {
 		return unix.Write(fd, []byte(data))
 	}
 	return unix.Pwrite(fd, []byte(data), off)
 }
-func (linux) lseek(fd int, off int64, whence int) (int64, error) { return unix.Seek(fd, off, whence) }
-func (linux) ftruncate(fd int, size int64) error                 { return unix.Ftruncate(fd, size) }
-func (linux) fallocate(fd int, mode uint32, off, n int64) error {
+func (*linux) lseek(fd int, off int64, whence int) (int64, error) { return unix.Seek(fd, off, whence) }
+func (*linux) ftruncate(fd int, size int64) error                 { return unix.Ftruncate(fd, size) }
+func (*linux) fallocate(fd int, mode uint32, off, n int64) error {
 	return unix.Fallocate(fd, mode, off, n)
 }
-func (linux) truncate(path string, size int64) error { return unix.Truncate(path, size) }
-func (linux) mkdir(path string, mode uint32) error   { return unix.Mkdir(path, mode) }
-func (linux) rmdir(path string) error                { return unix.Rmdir(path) }
-func (linux) unlink(path string) error               { return unix.Unlink(path) }
-func (linux) rename(a, b string, flags int) error {
+func (*linux) truncate(path string, size int64) error { return unix.Truncate(path, size) }
+func (*linux) mkdir(path string, mode uint32) error   { return unix.Mkdir(path, mode) }
+func (*linux) rmdir(path string) error                { return unix.Rmdir(path) }
+func (*linux) unlink(path string) error               { return unix.Unlink(path) }
+func (*linux) rename(a, b string, flags int) error {
 	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, uint(flags))
 }
-func (linux) link(a, b string, follow bool) error {
+func (*linux) link(a, b string, follow bool) error {
 	flags := 0
 	if follow {
 		flags = unix.AT_SYMLINK_FOLLOW
 	}
 	return unix.Linkat(unix.AT_FDCWD, a, unix.AT_FDCWD, b, flags)
 }
-func (linux) symlink(target, path string) error { return unix.Symlink(target, path) }
-func (linux) readlink(path string) (string, error) {
+func (*linux) symlink(target, path string) error { return unix.Symlink(target, path) }
+func (*linux) readlink(path string) (string, error) {
 	b := make([]byte, 4096)
 	n, err := unix.Readlink(path, b)
 	return string(b[:max(n, 0)]), err
@@ -123,7 +171,7 @@ func (linux) readlink(path string) (string, error) {
 func showStat(st *unix.Stat_t) string {
 	return show(st.Mode, uint32(st.Nlink), st.Uid, st.Gid, st.Size, st.Rdev, st.Atim, st.Mtim)
 }
-func (linux) stat(path string, follow bool) (string, error) {
+func (*linux) stat(path string, follow bool) (string, error) {
 	var st unix.Stat_t
 	flags := unix.AT_SYMLINK_NOFOLLOW
 	if follow {
@@ -132,19 +180,19 @@ func (linux) stat(path string, follow bool) (string, error) {
 	err := unix.Fstatat(unix.AT_FDCWD, path, &st, flags)
 	return showStat(&st), err
 }
-func (linux) fstat(fd int) (string, error) {
+func (*linux) fstat(fd int) (string, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(fd, &st)
 	return showStat(&st), err
 }
-func (linux) chmod(path string, mode uint32) error { return unix.Chmod(path, mode) }
-func (linux) chown(path string, uid, gid int, follow bool) error {
+func (*linux) chmod(path string, mode uint32) error { return unix.Chmod(path, mode) }
+func (*linux) chown(path string, uid, gid int, follow bool) error {
 	if follow {
 		return unix.Chown(path, uid, gid)
 	}
 	return unix.Lchown(path, uid, gid)
 }
-func (linux) access(path string, mode uint32) error {
+func (*linux) access(path string, mode uint32) error {
 	// AT_EACCESS: access(2) itself uses the real uid, which become leaves.
 	p, _ := unix.BytePtrFromString(path)
 	_, _, e := unix.RawSyscall6(unix.SYS_FACCESSAT2, ^uintptr(99), uintptr(unsafe.Pointer(p)), uintptr(mode), unix.AT_EACCESS, 0, 0)
@@ -153,8 +201,8 @@ func (linux) access(path string, mode uint32) error {
 	}
 	return nil
 }
-func (linux) mknod(path string, mode uint32, dev int) error { return unix.Mknod(path, mode, dev) }
-func (linux) list(path string) (string, error) {
+func (*linux) mknod(path string, mode uint32, dev int) error { return unix.Mknod(path, mode, dev) }
+func (*linux) list(path string) (string, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return "", err
@@ -180,15 +228,15 @@ func (linux) list(path string) (string, error) {
 	slices.Sort(names)
 	return strings.Join(names, " "), nil
 }
-func (linux) setxattr(path, name, value string, flags int) error {
+func (*linux) setxattr(path, name, value string, flags int) error {
 	return unix.Lsetxattr(path, name, []byte(value), flags)
 }
-func (linux) getxattr(path, name string) (string, error) {
+func (*linux) getxattr(path, name string) (string, error) {
 	b := make([]byte, 256)
 	n, err := unix.Lgetxattr(path, name, b)
 	return string(b[:max(n, 0)]), err
 }
-func (linux) listxattr(path string) (string, error) {
+func (*linux) listxattr(path string) (string, error) {
 	b := make([]byte, 4096)
 	n, err := unix.Llistxattr(path, b)
 	names := strings.Split(strings.TrimRight(string(b[:max(n, 0)]), "\x00"), "\x00")
@@ -196,8 +244,8 @@ func (linux) listxattr(path string) (string, error) {
 	slices.Sort(names)
 	return strings.Join(names, " "), err
 }
-func (linux) removexattr(path, name string) error { return unix.Lremovexattr(path, name) }
-func (linux) utimes(path string, times *[2]unix.Timespec, follow bool) error {
+func (*linux) removexattr(path, name string) error { return unix.Lremovexattr(path, name) }
+func (*linux) utimes(path string, times *[2]unix.Timespec, follow bool) error {
 	flags := unix.AT_SYMLINK_NOFOLLOW
 	if follow {
 		flags = 0
@@ -212,8 +260,8 @@ func (linux) utimes(path string, times *[2]unix.Timespec, follow bool) error {
 	}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, path, times[:], flags)
 }
-func (linux) chdir(path string) error { return unix.Chdir(path) }
-func (linux) getcwd() (string, error) {
+func (*linux) chdir(path string) error { return unix.Chdir(path) }
+func (*linux) getcwd() (string, error) {
 	b := make([]byte, 4096)
 	n, _, e := unix.RawSyscall(unix.SYS_GETCWD, uintptr(unsafe.Pointer(&b[0])), 4096, 0)
 	if e != 0 {
@@ -221,7 +269,7 @@ func (linux) getcwd() (string, error) {
 	}
 	return string(b[:n-1]), nil
 }
-func (linux) linkfd(fd int, path string) error {
+func (*linux) linkfd(fd int, path string) error {
 	return unix.Linkat(fd, "", unix.AT_FDCWD, path, unix.AT_EMPTY_PATH)
 }
 
@@ -229,6 +277,34 @@ func (linux) linkfd(fd int, path string) error {
 type husk struct {
 	c   *vfstest.Caller
 	fds *vfs.FDTable
+	in  *vfs.File
+}
+
+func (h *husk) startInotify() { h.in, _ = vfs.NewInotify(unix.O_NONBLOCK) }
+func (h *husk) stopInotify()  { h.in.Put(); h.in = nil }
+func (h *husk) watch(path string, mask uint32) (int, error) {
+	lf := vfs.Follow
+	if mask&unix.IN_DONT_FOLLOW != 0 {
+		lf = 0
+	}
+	if mask&unix.IN_ONLYDIR != 0 {
+		lf |= vfs.Directory
+	}
+	p, err := vfs.Lookup(h.c, nil, path, lf)
+	if err != nil {
+		return -1, err
+	}
+	if err := vfs.Access(h.c.Cred(), p.Mount, p.Inode(), unix.R_OK); err != nil {
+		return -1, err
+	}
+	return h.in.Ops.(*vfs.Inotify).Add(p, mask)
+}
+func (h *husk) unwatch(wd int) error { return h.in.Ops.(*vfs.Inotify).Remove(wd) }
+func (h *husk) events() []byte {
+	b := make([]byte, 1<<16)
+	buf := mm.KernelBuffer(b)
+	n, _ := h.in.Read(h.c, &buf)
+	return b[:n]
 }
 
 func newHusk(t testing.TB, sb *vfs.Superblock) *husk {
@@ -237,7 +313,7 @@ func newHusk(t testing.TB, sb *vfs.Superblock) *husk {
 	fs := vfs.NewFSContext(ns.Root())
 	fs.SetUmask(0o022)
 	c.SetFS(fs)
-	return &husk{c, vfs.NewFDTable()}
+	return &husk{c: c, fds: vfs.NewFDTable()}
 }
 
 func (h *husk) become(uid int) {
@@ -408,7 +484,7 @@ func (h *husk) list(path string) (string, error) {
 	for {
 		k := len(names)
 		err := f.ReadDir(h.c, func(e vfs.Dirent) bool {
-			if len(names)-k == 3 {
+			if h.in == nil && len(names)-k == 3 {
 				return false
 			}
 			names = append(names, fmt.Sprintf("%s/%d", e.Name, e.Type))
@@ -493,6 +569,11 @@ func steps(seed uint64, n int, s sut) []string {
 	type open struct{ fd int }
 	var fds []open
 	uid := 0
+	watching := seed%3 == 0
+	cookies := map[uint32]int{}
+	if watching {
+		s.startInotify()
+	}
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	name := func() string { return pick("a", "b", "c", "d", "e") }
 	path := func() string {
@@ -541,7 +622,27 @@ func steps(seed uint64, n int, s sut) []string {
 		if r.IntN(6) == 0 {
 			off = int64(r.IntN(5)) * 4096
 		}
-		switch k := r.IntN(40); k {
+		kinds := 40
+		if watching {
+			kinds = 43
+		}
+		switch k := r.IntN(kinds); k {
+		case 40, 41:
+			p := path()
+			masks := []uint32{unix.IN_ALL_EVENTS, unix.IN_ALL_EVENTS, unix.IN_CREATE | unix.IN_DELETE, unix.IN_MOVE, unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF}
+			mask := masks[r.IntN(len(masks))] | uint32(flag(unix.IN_ONLYDIR, unix.IN_DONT_FOLLOW, unix.IN_MASK_ADD, unix.IN_ONESHOT&0x7fffffff))
+			if r.IntN(6) == 0 {
+				mask |= unix.IN_EXCL_UNLINK
+			}
+			if r.IntN(10) == 0 {
+				mask |= unix.IN_ONESHOT
+			}
+			what = fmt.Sprintf("watch(%q, %#x)", p, mask)
+			res, err = s.watch(p, mask)
+		case 42:
+			wd := r.IntN(20)
+			what = fmt.Sprintf("unwatch(%d)", wd)
+			err = s.unwatch(wd)
 		case 0, 1, 2, 3, 4:
 			p := path()
 			fl := r.IntN(3) | flag(unix.O_CREAT, unix.O_CREAT, unix.O_EXCL, unix.O_TRUNC, unix.O_APPEND, unix.O_NOFOLLOW, unix.O_DIRECTORY, unix.O_NONBLOCK)
@@ -752,12 +853,19 @@ func steps(seed uint64, n int, s sut) []string {
 		if len(out) > 300 {
 			out = fmt.Sprintf("%d bytes %x %s…", len(out), crc(out), out[:20])
 		}
-		log = append(log, fmt.Sprintf("%s = %s %s", what, e, out))
+		line := fmt.Sprintf("%s = %s %s", what, e, out)
+		if watching {
+			line += showEvents(s.events(), cookies)
+		}
+		log = append(log, line)
 	}
 	for _, f := range fds {
 		_ = s.close(f.fd)
 	}
 	s.become(0)
+	if watching {
+		s.stopInotify()
+	}
 	return log
 }
 
@@ -792,7 +900,7 @@ func onLinux(t *testing.T, n int, seeds ...uint64) []string {
 		}
 		var last []string
 		for _, seed := range seeds {
-			last = steps(seed, n, linux{})
+			last = steps(seed, n, &linux{})
 			_ = unix.Chdir("/")
 		}
 		answers <- last
@@ -905,7 +1013,7 @@ func compare(t *testing.T, seed uint64, got, want []string) {
 	t.Helper()
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
-			for _, s := range want[max(0, i-40):i] {
+			for _, s := range want[max(0, i-12):i] {
 				t.Log("      ", s)
 			}
 			t.Errorf("seed %d, step %d:\n  husk  %s\n  linux %s", seed, i, got[i], want[i])

@@ -1,6 +1,8 @@
 package tmpfs
 
 import (
+	"runtime"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/mm"
@@ -16,6 +18,7 @@ func (regular) Read(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, er
 	i := f.Inode
 	n, err := i.Ops.(*node).data.Load().ReadAt(b, uint64(off), uint64(i.Size()))
 	f.Accessed()
+	runtime.KeepAlive(f) // it keeps the lower inode, which keeps its pages
 	return n, err
 }
 
@@ -50,7 +53,7 @@ func (regular) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, i
 			return 0, off, err
 		}
 	}
-	vfs.DropPrivileges(c, i)
+	f.DropPrivileges(c)
 	b.Limit(count)
 	done, err := n.write(b, off, count)
 	if done > 0 {
@@ -129,6 +132,14 @@ func (regular) Mmap(f *vfs.File) (*mm.PageCache, error) {
 	return f.Inode.Ops.(*node).data.Load(), nil
 }
 
+// CheckMap refuses mappings that the seals of a memfd forbid.
+func (regular) CheckMap(f *vfs.File, shared, write bool) error {
+	if shared && write && f.Inode.Ops.(*node).seals.Load()&(sealWrite|sealFutureWrite) != 0 {
+		return unix.EPERM
+	}
+	return nil
+}
+
 func (regular) Sync(vfs.Caller, *vfs.File, bool) error { return nil }
 
 const (
@@ -146,7 +157,7 @@ func (regular) Allocate(c vfs.Caller, f *vfs.File, mode uint32, off, count int64
 	defer i.DirMu.Unlock()
 	seals := n.seals.Load()
 	end := off + count
-	vfs.DropPrivileges(c, i)
+	f.DropPrivileges(c)
 	if mode&fallocPunchHole != 0 {
 		if seals&(sealWrite|sealFutureWrite) != 0 {
 			return unix.EPERM

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/clock"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
 )
@@ -18,7 +19,13 @@ type lowerNode struct {
 	copied  atomic.Bool // the data is the node's own
 	xattrs  bool        // the extended attributes are; under DirMu
 	dynamic bool        // the lower file system may change by itself
+
+	checked atomic.Int64 // when the name was last looked up below; clock.Now
 }
+
+// checkTime is how long a name of a lower file system that changes by itself
+// is taken to stay what it was.
+const checkTime = clock.Second
 
 // NewOver returns an instance that shows the tree below lower and keeps all
 // changes in memory: the file system behind package overlay.
@@ -49,7 +56,9 @@ func (fs *filesystem) over(lower *vfs.Inode) *vfs.Inode {
 		return n.inode
 	}
 	n := &node{fs: fs, lower: &lowerNode{inode: lower}}
-	_, n.lower.dynamic = lower.Ops.(vfs.Revalidator)
+	if _, n.lower.dynamic = lower.Ops.(vfs.Revalidator); n.lower.dynamic {
+		n.lower.checked.Store(clock.Now())
+	}
 	n.data.Store(lower.Cache)
 	n.seals.Store(sealSeal)
 	n.inode = vfs.NewInode(&fs.sb, lower.Ino, a, n)
@@ -126,7 +135,7 @@ func (n *node) inLower(c vfs.Caller, name string) bool {
 
 // refresh takes over the attributes of a lower inode that changes by itself.
 func (n *node) refresh(c vfs.Caller) error {
-	if !n.lower.dynamic {
+	if !n.lower.dynamic || n.lower.changed.Load() {
 		return nil
 	}
 	l := n.lower.inode
@@ -136,6 +145,38 @@ func (n *node) refresh(c vfs.Caller) error {
 	a := l.Attr()
 	n.inode.Update(func(own *vfs.Attr) { *own = a })
 	return nil
+}
+
+// Dynamic says that the names of the node need revalidation; see
+// vfs.Revalidator.
+func (n *node) Dynamic() bool { return n.lower != nil && n.lower.dynamic }
+
+// Revalidate looks whether the lower file system still has under d's name
+// what it had. What was changed here stays.
+func (n *node) Revalidate(d *vfs.Dentry) bool {
+	parent := d.Parent()
+	if parent == nil {
+		return true
+	}
+	dir, ok := parent.Inode().Ops.(*node)
+	if !ok || dir.lower == nil {
+		return true
+	}
+	i := d.Inode()
+	if i == nil {
+		_, err := dir.lower.lookup(nil, d.Name())
+		return err == unix.ENOENT
+	}
+	now := clock.Now()
+	if n.lower.changed.Load() || now-n.lower.checked.Load() < checkTime {
+		return true
+	}
+	lower, err := dir.lower.lookup(nil, d.Name())
+	if err != nil || lower != n.lower.inode {
+		return false
+	}
+	n.lower.checked.Store(now)
+	return n.refresh(nil) == nil
 }
 
 // copyUp makes the data of a regular file the node's own, as much of it as
@@ -202,7 +243,7 @@ func (n *node) openLower(c vfs.Caller, f *vfs.File) (vfs.FileOps, error) {
 		return regular{}, nil
 	}
 	if n.data.Load() != nil {
-		return regular{}, nil
+		return regular{}, n.refresh(c)
 	}
 	lower, err := vfs.OpenInode(c, n.lower.inode, f.Flags())
 	if err != nil {
