@@ -191,7 +191,7 @@ func putTable(n uint32) {
 	}
 	t := tableAt(n)
 	mapped := f.flags
-	for i := 0; mapped > 0; i += 8 {
+	for i := 0; i < len(t) && mapped > 0; i += 8 {
 		// Most of a table is empty: eight entries at a look.
 		w := t[i : i+8 : i+8]
 		if w[0]|w[1]|w[2]|w[3]|w[4]|w[5]|w[6]|w[7] == 0 {

@@ -191,7 +191,11 @@ const fewPages = 64
 // at position i is the first that it maps a part of.
 func (as *AddressSpace) shareTable(child *AddressSpace, p *uint64, i int, lo Addr) bool {
 	hi := lo + tableSpan
-	if frames[pteFrame(load(p))].flags <= fewPages {
+	f := &frames[pteFrame(load(p))]
+	f.mu.Lock()
+	few := f.flags <= fewPages
+	f.mu.Unlock()
+	if few {
 		return as.copyTable(child, p, i, lo, hi)
 	}
 	for j := i; j < len(as.vmas) && as.vmas[j].start < hi; j++ {
@@ -203,7 +207,6 @@ func (as *AddressSpace) shareTable(child *AddressSpace, p *uint64, i int, lo Add
 	if q == nil {
 		return false
 	}
-	f := &frames[pteFrame(load(p))]
 	f.mu.Lock()
 	f.refs.Add(1)
 	e := load(p) &^ pteWrite
