@@ -104,7 +104,7 @@ func TestInterruptsLeaveStacksAndRegistersAlone(t *testing.T) {
 			}
 		})
 	}
-	for range 200 {
+	for range 30 {
 		at := cpu.Nanotime() + 50_000
 		cpu.SetAlarm(at)
 		cpu.WaitAlarm()
