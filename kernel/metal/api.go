@@ -44,20 +44,18 @@ const DirectBase = directBase
 
 // ZeroFrame clears a frame.
 func ZeroFrame(pa uint64) {
-	if features.xcr0&xcr0AVX != 0 {
+	if wide {
 		zeroPageAVX(direct(pa))
 		return
 	}
 	zeroPage(direct(pa))
 }
 
-const xcr0AVX = 1 << 2
-
 // CopyBlocks copies blocks of 512 bytes, of at most a page, between addresses
 // of the direct map. It reports false, having done nothing, when the machine
 // has no faster way than Go's copy.
 func CopyBlocks(dst, src unsafe.Pointer, blocks int) bool {
-	if features.xcr0&xcr0AVX == 0 {
+	if !wide {
 		return false
 	}
 	copyAVX(uintptr(dst), uintptr(src), uintptr(blocks))

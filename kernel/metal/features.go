@@ -52,15 +52,22 @@ func detectFeatures() {
 	}
 	f.xcr0 = 3
 	f.xsaveSize = 576
-	if f.xsave {
-		lo, _, _, hi := cpuid(0xd, 0)
-		// x87, SSE, AVX, and the three of AVX-512 if all are there.
-		// Nothing that must be asked for (AMX), nothing that the kernel
-		// would have to know about (PKRU).
-		supported := uint64(lo) | uint64(hi)<<32
-		f.xcr0 = supported & 7
-		if supported&0xe4 == 0xe4 {
-			f.xcr0 |= 0xe0
+	if !f.xsave {
+		return
+	}
+	lo, _, _, hi := cpuid(0xd, 0)
+	// x87, SSE, AVX, and the three of AVX-512 if all are there. Nothing that
+	// must be asked for (AMX), nothing that the kernel would have to know
+	// about (PKRU).
+	supported := uint64(lo) | uint64(hi)<<32
+	f.xcr0 = supported & 7
+	if supported&0xe4 == 0xe4 {
+		f.xcr0 |= 0xe0
+	}
+	for n := uint32(2); n < 8; n++ {
+		if f.xcr0&(1<<n) != 0 {
+			size, offset, _, _ := cpuid(0xd, n)
+			f.xsaveSize = max(f.xsaveSize, offset+size)
 		}
 	}
 }
@@ -103,16 +110,8 @@ func enableFeatures(c *percpu) {
 	set(f.smep, cr4SMEP)
 	set(f.smap, cr4SMAP)
 	set(f.umip, cr4UMIP)
-	set(f.xsave, cr4OSXSAVE)
 	writeCR4(cr4)
 	c.fsgsbase = f.fsgsbase
-	c.xsave = f.xsave
-	if f.xsave {
-		xsetbv(f.xcr0)
-		_, f.xsaveSize, _, _ = cpuid(0xd, 0)
-		mask := f.xcr0 &^ 2
-		c.fpuMaskLo, c.fpuMaskHi = uint32(mask), uint32(mask>>32)
-	}
 	fninit()
 	if f.rdtscp {
 		const msrTSCAux = 0xc0000103
@@ -126,4 +125,22 @@ func enableFeatures(c *percpu) {
 	wrmsr(msrCSTAR, uint64(syscallEntryAddr())) // never: no 32-bit code
 	// Cleared on entry: all but the fixed bit.
 	wrmsr(msrFMASK, 0x3ffffd)
+}
+
+// xsaveOn is set when extended state is first needed.
+var xsaveOn uint32
+
+// enableXSAVE turns on, on this CPU, what programs may use beyond SSE. It
+// comes after the runtime and all packages are initialised: they ask CPUID
+// whether the system has enabled AVX, and must be told no, because the upper
+// halves of vector registers are the user's while the kernel runs.
+func enableXSAVE(c *percpu) {
+	if !features.xsave || c.xsave {
+		return
+	}
+	writeCR4(readCR4() | cr4OSXSAVE)
+	xsetbv(features.xcr0)
+	mask := features.xcr0 &^ 2
+	c.fpuMaskLo, c.fpuMaskHi = uint32(mask), uint32(mask>>32)
+	c.xsave = true
 }

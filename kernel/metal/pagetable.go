@@ -47,8 +47,12 @@ func initKernelTables(end uint64) {
 	pd := at[[512]uint64](uintptr(image.direct) + pageSize)
 	root[directSlot] = image.direct - imageBase | flags
 	pdpt[0] = image.direct - imageBase + pageSize | flags
-	for i := uint64(0); i < 512 && i<<21 < end; i++ {
-		pd[i] = i<<21 | flags | pteLarge | pteGlobal | pteNX
+	if features.gigabytePages {
+		pdpt[0] = flags | pteLarge | pteGlobal | pteNX
+	} else {
+		for i := uint64(0); i < 512 && i<<21 < end; i++ {
+			pd[i] = i<<21 | flags | pteLarge | pteGlobal | pteNX
+		}
 	}
 	directEnd = end
 	kernelRoot = image.pml4 - imageBase

@@ -100,6 +100,12 @@ func addressOf[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
 type spinlock struct{ v uint32 }
 
 func (l *spinlock) lock() {
+	if !atomic.CompareAndSwapUint32(&l.v, 0, 1) {
+		l.wait()
+	}
+}
+
+func (l *spinlock) wait() {
 	for !atomic.CompareAndSwapUint32(&l.v, 0, 1) {
 		// The holder may wait for this CPU to flush its TLB, whose
 		// interrupt cannot come.

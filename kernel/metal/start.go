@@ -114,11 +114,6 @@ func firstThread(c *percpu) {
 	put("GOMEMLIMIT=")
 	number(max(framesTotal*pageSize/4, 4<<20))
 	end()
-	// Upper halves of vector registers are the user's: no VEX code. REP
-	// STOSB and MOVSB count per byte where instructions are counted.
-	begin()
-	put("GODEBUG=cpu.avx=off,cpu.avx2=off,cpu.fma=off,cpu.avx512f=off,cpu.erms=off,cpu.fsrm=off")
-	end()
 	n++ // envp ends
 
 	fillRandom(addressOf(&random0), 16)
