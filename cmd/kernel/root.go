@@ -11,6 +11,7 @@ import (
 	"husk/kernel/fs/overlay"
 	"husk/kernel/fs/p9"
 	"husk/kernel/fs/proc"
+	"husk/kernel/fs/sys"
 	"husk/kernel/fs/tmpfs"
 	"husk/kernel/pipe"
 	"husk/kernel/task"
@@ -102,6 +103,7 @@ func (m *machine) mount(source, target, fstype string, flags uint32, data string
 func (m *machine) registerFilesystems() {
 	devfs.Register()
 	proc.Register()
+	sys.Register()
 	pipe.Register()
 	unixsock.Register()
 	tty.Register()

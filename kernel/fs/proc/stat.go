@@ -276,7 +276,7 @@ func showStatus(t *text, c vfs.Caller, s subject) error {
 	} else {
 		t.S("NoNewPrivs:\t0\n")
 	}
-	t.S("Seccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tnot vulnerable\nSpeculationIndirectBranch:\tnot affected\n")
+	t.S("Seccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\talways enabled\n")
 	set := uint64(th.Affinity())
 	t.S("Cpus_allowed:\t")
 	t.Mask(set, cpu.CPUs())

@@ -473,34 +473,13 @@ func showZoneinfo(t *text, c vfs.Caller, _ none) error {
 
 // Devices and locks.
 
-// Disk is a block device as partitions and diskstats show it.
-type Disk struct {
-	Name         string
-	Major, Minor uint32
-	Sectors      uint64 // of 512 bytes
-}
-
-// disks are registered while the machine boots.
-var disks struct {
-	sync.Mutex
-	list []Disk
-}
-
-// RegisterDisk makes a block device appear in partitions and diskstats.
-func RegisterDisk(d Disk) {
-	disks.Lock()
-	defer disks.Unlock()
-	disks.list = append(disks.list, d)
-}
-
 func showPartitions(t *text, c vfs.Caller, _ none) error {
-	disks.Lock()
-	defer disks.Unlock()
-	if len(disks.list) == 0 {
+	disks := pseudo.Disks()
+	if len(disks) == 0 {
 		return nil
 	}
 	t.S("major minor  #blocks  name\n\n")
-	for _, d := range disks.list {
+	for _, d := range disks {
 		t.UW(uint64(d.Major), 4)
 		t.S("  ")
 		t.UW(uint64(d.Minor), 7)
@@ -514,9 +493,7 @@ func showPartitions(t *text, c vfs.Caller, _ none) error {
 }
 
 func showDiskstats(t *text, c vfs.Caller, _ none) error {
-	disks.Lock()
-	defer disks.Unlock()
-	for _, d := range disks.list {
+	for _, d := range pseudo.Disks() {
 		t.UW(uint64(d.Major), 4)
 		t.C(' ')
 		t.UW(uint64(d.Minor), 7)
