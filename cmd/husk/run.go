@@ -51,6 +51,11 @@ const (
 	defaultMemory = 512 << 20
 	minMemory     = 9 << 20 // what hello needs
 	maxCPUs       = 8
+
+	// A boot takes milliseconds on a processor that works, and a second or
+	// so emulated on a host that is busy.
+	bootLimit         = 10 * time.Second
+	bootLimitEmulated = 2 * time.Minute
 )
 
 func runCommand(stdin *os.File) *cobra.Command {
@@ -408,7 +413,12 @@ func (r *runner) boot(c *instance.Config) (status int, err error) {
 			return qemu.Start(m)
 		}
 	}
+	c.BootLimit = bootLimit
+	if c.Machine.Accel == accel.TCG {
+		c.BootLimit = bootLimitEmulated
+	}
 	if r.gdb != 0 {
+		c.BootLimit = 0
 		r.note("waiting for gdb: target remote 127.0.0.1:%s", strconv.Itoa(r.gdb))
 	}
 	status, err = instance.Run(c)

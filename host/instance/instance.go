@@ -39,6 +39,9 @@ type Config struct {
 	Trace io.Writer
 	// Serial receives the kernel's own messages as they come; may be nil.
 	Serial io.Writer
+	// BootLimit is how long the kernel may take until the program runs; 0 is
+	// for ever.
+	BootLimit time.Duration
 	// HostPath finds the file on the host that the machine knows as path.
 	HostPath func(path string) string
 }
@@ -188,16 +191,25 @@ func (r *run) wait() (status int, err error) {
 	for _, p := range r.outputs() {
 		r.guard(p.run)
 	}
+	var late <-chan time.Time
+	if r.BootLimit != 0 {
+		t := time.NewTimer(r.BootLimit)
+		defer t.Stop()
+		late = t.C
+	}
 	var exit *spec.Exit
 	for exit == nil {
 		select {
+		case <-late:
+			r.process.Kill()
+			return r.dead(fmt.Sprintf("no sign of life within %v", r.BootLimit))
 		case m, open := <-messages:
 			if !open {
-				return r.dead()
+				return r.dead("")
 			}
 			switch m.Type {
 			case spec.TypeReady:
-				r.ready = true
+				r.ready, late = true, nil
 				if m.Text != spec.ReadyAsks || r.Spec.Process.Terminal {
 					r.startStdin()
 				}
@@ -264,8 +276,8 @@ func (r *run) report(exit *spec.Exit) (status int, err error) {
 	return exit.Code, nil
 }
 
-// dead is the end without a report.
-func (r *run) dead() (status int, err error) {
+// dead is the end without a report, for a reason that we know or the monitor.
+func (r *run) dead(reason string) (status int, err error) {
 	r.Terminal.Leave()
 	// The monitor closes its streams just before it ends.
 	select {
@@ -274,7 +286,10 @@ func (r *run) dead() (status int, err error) {
 	}
 	r.process.Kill()
 	<-r.logDone
-	return StatusFailed, &DeadError{Booted: r.ready, Reason: r.process.Complaint(), Log: r.log.bytes()}
+	if reason == "" {
+		reason = r.process.Complaint()
+	}
+	return StatusFailed, &DeadError{Booted: r.ready, Reason: reason, Log: r.log.bytes()}
 }
 
 // notice writes one line for the user.

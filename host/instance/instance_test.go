@@ -414,6 +414,16 @@ func TestDeadMachineIsReportedWithItsLastWords(t *testing.T) {
 	}
 }
 
+func TestKernelThatNeverBootsIsGivenUp(t *testing.T) {
+	var dead *DeadError
+	c, _, _ := config("asleep")
+	c.BootLimit = 200 * time.Millisecond
+	got, err := Run(c)
+	if got != StatusFailed || !errors.As(err, &dead) || dead.Booted || !strings.Contains(err.Error(), "no sign of life within 200ms") {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
 func TestMonitorThatDoesNotStartIsAnError(t *testing.T) {
 	c, _, _ := config("")
 	c.Start = func(*vmm.Machine) (*vmm.Process, error) { return nil, errors.New("no") }
