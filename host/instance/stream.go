@@ -23,8 +23,9 @@ type pump struct {
 	want atomic.Uint64 // all ones until the report is there
 	done chan struct{}
 
-	// Valid once done is closed.
+	// Valid once done is closed, then finish's.
 	total uint64
+	shut  bool // nobody reads what we write
 	err   error
 }
 
@@ -44,7 +45,7 @@ func (p *pump) run() {
 		if n > 0 {
 			if _, err := p.to.Write(buf[:n]); err != nil {
 				// A closed pipe is the program's affair, as SIGPIPE.
-				if !errors.Is(err, syscall.EPIPE) {
+				if p.shut = errors.Is(err, syscall.EPIPE); !p.shut {
 					p.err = fmt.Errorf("write %s: %w", p.name, reason(err))
 				}
 				return
@@ -56,15 +57,13 @@ func (p *pump) run() {
 			// finish woke us to look at want.
 			_ = p.from.SetReadDeadline(time.Time{})
 		case err != nil:
-			if want := p.want.Load(); want != 1<<64-1 && p.total < want {
-				p.err = fmt.Errorf("read %s: the machine ended %d bytes early", p.name, want-p.total)
-			}
 			return
 		}
 	}
 }
 
-// finish waits until want bytes have passed. A nil pump has.
+// finish waits until want bytes have passed or will never do. A nil pump has
+// none to wait for.
 func (p *pump) finish(want uint64) {
 	if p == nil {
 		return
@@ -72,6 +71,9 @@ func (p *pump) finish(want uint64) {
 	p.want.Store(want)
 	_ = p.from.SetReadDeadline(time.Unix(1, 0))
 	<-p.done
+	if p.err == nil && !p.shut && p.total < want {
+		p.err = fmt.Errorf("read %s: the machine ended %d bytes early", p.name, want-p.total)
+	}
 }
 
 // startStdin starts to read our stdin, once.
