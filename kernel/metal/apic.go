@@ -56,6 +56,12 @@ func apicWrite(reg, v uint32) {
 	mmioWrite(apicPage+uintptr(reg), v)
 }
 
+// The mask registers of the two 8259 interrupt controllers, where there are.
+const (
+	pic1Mask = 0x21
+	pic2Mask = 0xa1
+)
+
 // initAPIC enables this CPU's local APIC; the first call maps it.
 func initAPIC(c *percpu) {
 	base := rdmsr(msrAPICBase)
@@ -63,6 +69,12 @@ func initAPIC(c *percpu) {
 	if !x2apic && apicPage == 0 {
 		apicPage = mapMMIO(base&pteAddr, pageSize)
 	}
+	// Firmware leaves the 8259s open, with vectors that are ours for
+	// exceptions. Closed while LINT0 still lets them through, they take an
+	// interrupt back that is already asserted; with LINT0 masked first, QEMU
+	// keeps it and raises #GP for want of a vector once interrupts are on.
+	Out8(pic1Mask, 0xff)
+	Out8(pic2Mask, 0xff)
 	// Two steps: x2APIC mode must not be entered from "disabled".
 	base |= apicBaseOn
 	wrmsr(msrAPICBase, base)
