@@ -38,8 +38,8 @@ const (
 
 // clone3 is clone with extensible arguments (clone(2)).
 func (t Thread) clone3(args mm.Addr, size uint64) (int, error) {
-	b, err := t.structIn(args, size, cloneArgsMin, cloneArgsKnown)
-	if err != nil {
+	var b [cloneArgsKnown]byte
+	if err := t.structIn(b[:], args, size, cloneArgsMin); err != nil {
 		return 0, err
 	}
 	field := func(i int) uint64 { return le.Uint64(b[8*i:]) }
@@ -84,25 +84,34 @@ func (t Thread) clone3(args mm.Addr, size uint64) (int, error) {
 	return t.Clone(&a)
 }
 
-// structIn reads a structure that grows over time (copy_struct_from_user): of
-// a longer one than known the rest must be zero.
-func (t Thread) structIn(a mm.Addr, size uint64, least, known int) ([]byte, error) {
+// structIn reads a structure that grows over time (copy_struct_from_user) into
+// b, which is as long as it is known: what a shorter one lacks is zero, and of
+// a longer one the rest must be.
+func (t Thread) structIn(b []byte, a mm.Addr, size uint64, least int) error {
 	if size > mm.PageSize {
-		return nil, unix.E2BIG
+		return unix.E2BIG
 	}
 	if size < uint64(least) {
-		return nil, unix.EINVAL
+		return unix.EINVAL
 	}
-	b := make([]byte, max(int(size), known))
-	if err := t.copyIn(b[:size], a); err != nil {
-		return nil, err
+	n := min(int(size), len(b))
+	if err := t.copyIn(b[:n], a); err != nil {
+		return err
 	}
-	for _, c := range b[known:] {
-		if c != 0 {
-			return nil, unix.E2BIG
+	clear(b[n:])
+	var rest [64]byte
+	for at := n; at < int(size); at += len(rest) {
+		part := rest[:min(int(size)-at, len(rest))]
+		if err := t.copyIn(part, a+mm.Addr(at)); err != nil {
+			return err
+		}
+		for _, c := range part {
+			if c != 0 {
+				return unix.E2BIG
+			}
 		}
 	}
-	return b[:known], nil
+	return nil
 }
 
 // unshare serves unshare(2); there are no namespaces to leave.

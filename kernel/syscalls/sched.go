@@ -181,8 +181,8 @@ func (t Thread) sched_setattr(pid int32, attr mm.Addr, flags uint32) error {
 		_ = t.store32(attr, schedAttrKnown)
 		return unix.E2BIG
 	}
-	b, err := t.structIn(attr, size, schedAttrMin, schedAttrKnown)
-	if err != nil {
+	var b [schedAttrKnown]byte
+	if err := t.structIn(b[:], attr, size, schedAttrMin); err != nil {
 		if err == unix.E2BIG {
 			_ = t.store32(attr, schedAttrKnown)
 		}

@@ -117,7 +117,6 @@ func (t *Thread) Clone(a *CloneArgs) (int, error) {
 func (t *Thread) newThread() *Thread {
 	c := new(Thread)
 	c.Context.CopyFrom(&t.Context)
-	c.initSleep()
 	c.cred.Store(t.cred.Load())
 	c.user = t.user
 	c.name.Store(t.name.Load())

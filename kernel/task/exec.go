@@ -240,7 +240,7 @@ func NewInit() *Thread {
 	t.Process = p
 	p.limits.defaults()
 	p.dumpable.Store(1)
-	t.initSleep()
+	t.sleep.park = make(chan struct{}, 1) // until it has a worker
 	t.cred.Store(cred.Root())
 	t.attr.affinity = ^CPUSet(0)
 	t.timerSlack = 50_000

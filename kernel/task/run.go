@@ -33,7 +33,10 @@ const firstRestart = ^uint64(516) + 1
 // first system calls, each time by copying: 10,000 instructions in all, more
 // than everything else that a short thread costs. One that has run a thread
 // has the stack already.
-type worker struct{ next chan *Thread }
+type worker struct {
+	next chan *Thread
+	park chan struct{} // where its threads sleep; empty between two of them
+}
 
 // maxIdle is how many workers wait for a thread to run.
 const maxIdle = 32
@@ -50,7 +53,7 @@ func (t *Thread) begin() {
 	n := len(idle.workers)
 	if n == 0 {
 		idle.mu.Unlock()
-		w := &worker{make(chan *Thread, 1)}
+		w := &worker{make(chan *Thread, 1), make(chan struct{}, 1)}
 		go w.run(t)
 		return
 	}
@@ -63,6 +66,7 @@ func (t *Thread) begin() {
 // run runs threads until there are enough idle workers.
 func (w *worker) run(t *Thread) {
 	for {
+		t.sleep.park = w.park
 		t.run()
 		idle.mu.Lock()
 		if len(idle.workers) >= maxIdle {

@@ -15,8 +15,9 @@ import (
 // channel, so the channel never holds more than one element.
 type sleepState struct {
 	word  atomic.Uint32
-	park  chan struct{}
+	park  chan struct{} // the worker's
 	timer clock.Timer
+	armed bool // timer has been used
 }
 
 const (
@@ -24,11 +25,6 @@ const (
 	woken              // Wake was called
 	poked              // something else to look at: a signal, the deadline
 )
-
-func (t *Thread) initSleep() {
-	t.sleep.park = make(chan struct{}, 1)
-	t.sleep.timer.Init(func(uint64) { t.post(poked) })
-}
 
 // Wake implements wait.Sleeper.
 func (t *Thread) Wake() { t.post(woken) }
@@ -83,7 +79,7 @@ func (t *Thread) sleepFor(deadline int64, interruptedBy uint32) error {
 				break
 			}
 			if !armed {
-				s.timer.Start(deadline, 0)
+				t.arm(deadline)
 				armed = true
 			}
 		}
@@ -99,4 +95,14 @@ func (t *Thread) sleepFor(deadline int64, interruptedBy uint32) error {
 		s.timer.Stop()
 	}
 	return err
+}
+
+// arm sets the timer that ends a sleep.
+func (t *Thread) arm(deadline int64) {
+	s := &t.sleep
+	if !s.armed {
+		s.armed = true
+		s.timer.Init(func(uint64) { t.post(poked) })
+	}
+	s.timer.Start(deadline, 0)
 }
