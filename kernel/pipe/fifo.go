@@ -34,7 +34,7 @@ func OpenFIFO(c vfs.Caller, f *vfs.File) (vfs.FileOps, error) {
 	case unix.O_RDONLY:
 		p.reads++
 		p.readers++
-		if p.writers > 0 {
+		if p.writers > 0 || p.unnamed {
 			break
 		}
 		if nonblock {
@@ -43,13 +43,13 @@ func OpenFIFO(c vfs.Caller, f *vfs.File) (vfs.FileOps, error) {
 		}
 		err = p.partner(c, &p.writes)
 	case unix.O_WRONLY:
-		if nonblock && p.readers == 0 {
+		if nonblock && p.readers == 0 && !p.unnamed {
 			p.mu.Unlock()
 			return nil, unix.ENXIO
 		}
 		p.writes++
 		p.writers++
-		if p.readers == 0 {
+		if p.readers == 0 && !p.unnamed {
 			err = p.partner(c, &p.reads)
 		}
 	case unix.O_RDWR:

@@ -46,6 +46,9 @@ type slot struct {
 type Pipe struct {
 	vfs.BaseOps
 	number uint64 // orders locks; the inode number of an unnamed pipe
+	// unnamed pipes can be opened again through /proc/self/fd: that never
+	// waits for the other end, which may be nobody's any more.
+	unnamed bool
 
 	mu    sync.Mutex
 	ring  []slot // a power of two of them
@@ -73,8 +76,10 @@ func newPipe() *Pipe {
 // O_NONBLOCK and O_DIRECT.
 func New(flags uint32) (r, w *vfs.File) {
 	p := newPipe()
+	p.unnamed = true
 	p.readers, p.writers, p.reads, p.writes = 1, 1, 1, 1
 	path := vfs.NewAnonPath("pipe:", unix.S_IFIFO|0o600)
+	path.Inode().Attach(p)
 	r = vfs.NewFile(path, unix.O_RDONLY|flags, p)
 	w = vfs.NewFile(path, unix.O_WRONLY|flags, p)
 	return r, w
