@@ -162,7 +162,7 @@ func (f *File) RecordLock(c Caller, files *FDTable, cmd int, fl *unix.Flock_t, s
 		r.owner, r.pid = any(f), -1
 	}
 	if get {
-		f.Inode.getRecord(r, fl)
+		f.Inode.getRecord(r, fl, fl.Type == unix.F_UNLCK)
 		return nil
 	}
 	l := f.Inode.lockList()
@@ -170,7 +170,6 @@ func (f *File) RecordLock(c Caller, files *FDTable, cmd int, fl *unix.Flock_t, s
 		l.mu.Lock()
 		l.setRecord(r, false)
 		l.mu.Unlock()
-		l.freed.Notify(wait.In)
 		return nil
 	}
 	if ofd {
@@ -186,7 +185,6 @@ func (f *File) RecordLock(c Caller, files *FDTable, cmd int, fl *unix.Flock_t, s
 		l.mu.Lock()
 		l.setRecord(r, false)
 		l.mu.Unlock()
-		l.freed.Notify(wait.In)
 		return unix.EBADF
 	}
 	return err
@@ -233,8 +231,9 @@ func (f *File) recordRange(fl *unix.Flock_t) (r recordLock, err error) {
 	return recordLock{write: fl.Type == unix.F_WRLCK, start: start, end: end}, nil
 }
 
-// getRecord tells of a lock that keeps r from being taken, if there is one.
-func (i *Inode) getRecord(r recordLock, fl *unix.Flock_t) {
+// getRecord tells of a lock that keeps r from being taken, if there is one;
+// with own, of one that the owner itself has there.
+func (i *Inode) getRecord(r recordLock, fl *unix.Flock_t, own bool) {
 	l := i.locks.Load()
 	if l == nil {
 		fl.Type = unix.F_UNLCK
@@ -243,6 +242,14 @@ func (i *Inode) getRecord(r recordLock, fl *unix.Flock_t) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o := l.conflict(r)
+	if own {
+		k := slices.IndexFunc(l.records, func(o recordLock) bool {
+			return o.owner == r.owner && o.start <= r.end && r.start <= o.end
+		})
+		if o = nil; k >= 0 {
+			o = &l.records[k]
+		}
+	}
 	if o == nil {
 		fl.Type = unix.F_UNLCK
 		return
@@ -326,41 +333,51 @@ func waitsNoMore(request *int) {
 
 // setRecord makes the owner's bytes from r.start to r.end locked as r says,
 // or unlocked: pieces of its older locks are cut away, neighbours of the same
-// kind are joined. mu is held.
+// kind are joined. The owner's locks stay together, in the order of their
+// bytes. mu is held.
 func (l *lockList) setRecord(r recordLock, lock bool) {
-	kept := make([]recordLock, 0, len(l.records)+2)
+	own := make([]recordLock, 0, 4)
+	others := make([]recordLock, 0, len(l.records)+2)
+	at := -1 // where the owner's locks are among the others
 	for _, o := range l.records {
 		if o.owner != r.owner {
-			kept = append(kept, o)
+			others = append(others, o)
 			continue
+		}
+		if at < 0 {
+			at = len(others)
 		}
 		if lock && o.write == r.write && (o.end == math.MaxInt64 || o.end+1 >= r.start) && (r.end == math.MaxInt64 || r.end+1 >= o.start) {
 			r.start, r.end = min(r.start, o.start), max(r.end, o.end)
 			continue
 		}
 		if o.end < r.start || r.end < o.start {
-			kept = append(kept, o)
+			own = append(own, o)
 			continue
 		}
 		if o.start < r.start {
 			left := o
 			left.end = r.start - 1
-			kept = append(kept, left)
+			own = append(own, left)
 		}
 		if o.end > r.end {
 			right := o
 			right.start = r.end + 1
-			kept = append(kept, right)
+			own = append(own, right)
 		}
 	}
 	if lock {
-		kept = append(kept, r)
+		k := 0
+		for k < len(own) && own[k].start < r.start {
+			k++
+		}
+		own = slices.Insert(own, k, r)
 	}
-	l.records = kept
-	if !lock || len(kept) > 1 {
-		// A lock that became weaker may let others in.
-		l.freed.Notify(wait.In)
+	if at < 0 {
+		at = len(others)
 	}
+	l.records = slices.Insert(others, at, own...)
+	l.freed.Notify(wait.In) // a weaker lock may let others in
 }
 
 // Lock is one line of /proc/locks.
