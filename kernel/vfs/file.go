@@ -115,9 +115,11 @@ type BaseOps struct{}
 
 // The methods of BaseOps are documented at FileOps.
 func (BaseOps) Read(Caller, *File, *mm.Buffer, int64) (int, error) { return 0, unix.EINVAL }
+
 func (BaseOps) Write(Caller, *File, *mm.Buffer, int64) (int, int64, error) {
 	return 0, 0, unix.EINVAL
 }
+
 func (BaseOps) Poll(*File) wait.Events                        { return wait.Readable | wait.Writable }
 func (BaseOps) Queue(*File) *wait.Queue                       { return nil }
 func (BaseOps) Seekable() bool                                { return false }

@@ -147,15 +147,19 @@ type BaseInode struct{}
 
 // The methods of BaseInode are documented at InodeOps.
 func (BaseInode) Lookup(Caller, *Inode, string) (*Inode, error) { return nil, unix.ENOTDIR }
+
 func (BaseInode) Create(Caller, *Inode, string, uint32, uint32, uint32) (*Inode, error) {
 	return nil, unix.EACCES
 }
+
 func (BaseInode) Mknod(Caller, *Inode, string, uint32, uint64, uint32, uint32) (*Inode, error) {
 	return nil, unix.EPERM
 }
+
 func (BaseInode) Mkdir(Caller, *Inode, string, uint32, uint32, uint32) (*Inode, error) {
 	return nil, unix.EPERM
 }
+
 func (BaseInode) Symlink(Caller, *Inode, string, string, uint32, uint32) (*Inode, error) {
 	return nil, unix.EPERM
 }

@@ -561,7 +561,7 @@ func (f *File) Allocate(c Caller, mode uint32, off, n int64) error {
 	if !f.writable() {
 		return unix.EBADF
 	}
-	if mode&^(fallocKeepSize) != 0 && f.flags.Load()&unix.O_APPEND != 0 && f.Inode.appendOnly() {
+	if mode&^fallocKeepSize != 0 && f.flags.Load()&unix.O_APPEND != 0 && f.Inode.appendOnly() {
 		return unix.EPERM
 	}
 	switch f.Inode.Type() {

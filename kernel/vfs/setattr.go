@@ -454,9 +454,12 @@ func Statfs(p Path, st *unix.Statfs_t) error {
 	if p.Mount != nil {
 		f := p.Mount.Flags()
 		for _, m := range [...][2]uint32{
-			{unix.MS_RDONLY, unix.ST_RDONLY}, {unix.MS_NOSUID, unix.ST_NOSUID},
-			{unix.MS_NODEV, unix.ST_NODEV}, {unix.MS_NOEXEC, unix.ST_NOEXEC},
-			{unix.MS_NOATIME, unix.ST_NOATIME}, {unix.MS_NODIRATIME, unix.ST_NODIRATIME},
+			{unix.MS_RDONLY, unix.ST_RDONLY},
+			{unix.MS_NOSUID, unix.ST_NOSUID},
+			{unix.MS_NODEV, unix.ST_NODEV},
+			{unix.MS_NOEXEC, unix.ST_NOEXEC},
+			{unix.MS_NOATIME, unix.ST_NOATIME},
+			{unix.MS_NODIRATIME, unix.ST_NODIRATIME},
 			{unix.MS_RELATIME, unix.ST_RELATIME},
 		} {
 			if f&m[0] != 0 {

@@ -109,10 +109,12 @@ func (l *linux) stopInotify()  { _ = unix.Close(l.in) }
 func (l *linux) watch(path string, mask uint32) (int, error) {
 	return unix.InotifyAddWatch(l.in, path, mask)
 }
+
 func (l *linux) unwatch(wd int) error {
 	_, err := unix.InotifyRmWatch(l.in, uint32(wd))
 	return err
 }
+
 func (l *linux) events() []byte {
 	b := make([]byte, 1<<16)
 	n, _ := unix.Read(l.in, b)
@@ -123,6 +125,7 @@ func (*linux) become(uid int) {
 	unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0)
 	unix.RawSyscall(unix.SYS_SETFSGID, uintptr(uid), 0, 0)
 }
+
 func (*linux) open(path string, flags int, mode uint32) (int, error) {
 	return unix.Openat(unix.AT_FDCWD, path, flags, mode)
 }
@@ -137,14 +140,18 @@ func (*linux) read(fd, n int, off int64) (string, error) {
 	}
 	return string(b[:max(n, 0)]), err
 }
+
 func (*linux) write(fd int, data string, off int64) (int, error) {
 	if off < 0 {
 		return unix.Write(fd, []byte(data))
 	}
 	return unix.Pwrite(fd, []byte(data), off)
 }
+
 func (*linux) lseek(fd int, off int64, whence int) (int64, error) { return unix.Seek(fd, off, whence) }
-func (*linux) ftruncate(fd int, size int64) error                 { return unix.Ftruncate(fd, size) }
+
+func (*linux) ftruncate(fd int, size int64) error { return unix.Ftruncate(fd, size) }
+
 func (*linux) fallocate(fd int, mode uint32, off, n int64) error {
 	return unix.Fallocate(fd, mode, off, n)
 }
@@ -155,6 +162,7 @@ func (*linux) unlink(path string) error               { return unix.Unlink(path)
 func (*linux) rename(a, b string, flags int) error {
 	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, uint(flags))
 }
+
 func (*linux) link(a, b string, follow bool) error {
 	flags := 0
 	if follow {
@@ -168,9 +176,11 @@ func (*linux) readlink(path string) (string, error) {
 	n, err := unix.Readlink(path, b)
 	return string(b[:max(n, 0)]), err
 }
+
 func showStat(st *unix.Stat_t) string {
 	return show(st.Mode, uint32(st.Nlink), st.Uid, st.Gid, st.Size, st.Rdev, st.Atim, st.Mtim)
 }
+
 func (*linux) stat(path string, follow bool) (string, error) {
 	var st unix.Stat_t
 	flags := unix.AT_SYMLINK_NOFOLLOW
@@ -180,6 +190,7 @@ func (*linux) stat(path string, follow bool) (string, error) {
 	err := unix.Fstatat(unix.AT_FDCWD, path, &st, flags)
 	return showStat(&st), err
 }
+
 func (*linux) fstat(fd int) (string, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(fd, &st)
@@ -192,6 +203,7 @@ func (*linux) chown(path string, uid, gid int, follow bool) error {
 	}
 	return unix.Lchown(path, uid, gid)
 }
+
 func (*linux) access(path string, mode uint32) error {
 	// AT_EACCESS: access(2) itself uses the real uid, which become leaves.
 	p, _ := unix.BytePtrFromString(path)
@@ -228,14 +240,17 @@ func (*linux) list(path string) (string, error) {
 	slices.Sort(names)
 	return strings.Join(names, " "), nil
 }
+
 func (*linux) setxattr(path, name, value string, flags int) error {
 	return unix.Lsetxattr(path, name, []byte(value), flags)
 }
+
 func (*linux) getxattr(path, name string) (string, error) {
 	b := make([]byte, 256)
 	n, err := unix.Lgetxattr(path, name, b)
 	return string(b[:max(n, 0)]), err
 }
+
 func (*linux) listxattr(path string) (string, error) {
 	b := make([]byte, 4096)
 	n, err := unix.Llistxattr(path, b)
@@ -269,6 +284,7 @@ func (*linux) getcwd() (string, error) {
 	}
 	return string(b[:n-1]), nil
 }
+
 func (*linux) linkfd(fd int, path string) error {
 	return unix.Linkat(fd, "", unix.AT_FDCWD, path, unix.AT_EMPTY_PATH)
 }
@@ -328,6 +344,7 @@ func (h *husk) become(uid int) {
 		h.c.SetCred(c)
 	}
 }
+
 func (h *husk) open(path string, flags int, mode uint32) (int, error) {
 	f, err := vfs.Open(h.c, path, uint32(flags), mode)
 	if err != nil {
@@ -339,6 +356,7 @@ func (h *husk) close(fd int) error { return h.fds.Close(h.c, fd) }
 func (h *husk) file(fd int) (*vfs.File, error) {
 	return h.fds.Get(fd)
 }
+
 func (h *husk) read(fd, n int, off int64) (string, error) {
 	f, err := h.file(fd)
 	if err != nil {
@@ -354,6 +372,7 @@ func (h *husk) read(fd, n int, off int64) (string, error) {
 	}
 	return string(p[:n]), err
 }
+
 func (h *husk) write(fd int, data string, off int64) (int, error) {
 	f, err := h.file(fd)
 	if err != nil {
@@ -366,6 +385,7 @@ func (h *husk) write(fd int, data string, off int64) (int, error) {
 	}
 	return f.Pwrite(h.c, &b, off)
 }
+
 func (h *husk) lseek(fd int, off int64, whence int) (int64, error) {
 	f, err := h.file(fd)
 	if err != nil {
@@ -374,6 +394,7 @@ func (h *husk) lseek(fd int, off int64, whence int) (int64, error) {
 	defer f.Put()
 	return f.Lseek(h.c, off, whence)
 }
+
 func (h *husk) ftruncate(fd int, size int64) error {
 	f, err := h.file(fd)
 	if err != nil {
@@ -382,6 +403,7 @@ func (h *husk) ftruncate(fd int, size int64) error {
 	defer f.Put()
 	return f.Truncate(h.c, size)
 }
+
 func (h *husk) fallocate(fd int, mode uint32, off, n int64) error {
 	f, err := h.file(fd)
 	if err != nil {
@@ -390,6 +412,7 @@ func (h *husk) fallocate(fd int, mode uint32, off, n int64) error {
 	defer f.Put()
 	return f.Allocate(h.c, mode, off, n)
 }
+
 func (h *husk) at(path string, follow bool) (vfs.Path, error) {
 	flags := vfs.LookupFlags(0)
 	if follow {
@@ -397,6 +420,7 @@ func (h *husk) at(path string, follow bool) (vfs.Path, error) {
 	}
 	return vfs.Lookup(h.c, nil, path, flags)
 }
+
 func (h *husk) truncate(path string, size int64) error {
 	if size < 0 {
 		return unix.EINVAL
@@ -413,6 +437,7 @@ func (h *husk) unlink(path string) error             { return vfs.Unlink(h.c, ni
 func (h *husk) rename(a, b string, flags int) error {
 	return vfs.Rename(h.c, nil, a, nil, b, uint32(flags))
 }
+
 func (h *husk) link(a, b string, follow bool) error {
 	p, err := h.at(a, follow)
 	if err != nil {
@@ -428,9 +453,11 @@ func (h *husk) readlink(path string) (string, error) {
 	}
 	return vfs.Readlink(h.c, p)
 }
+
 func showAttr(a *vfs.Attr) string {
 	return show(a.Mode, a.Nlink, a.UID, a.GID, a.Size, a.Rdev, a.Atime, a.Mtime)
 }
+
 func (h *husk) stat(path string, follow bool) (string, error) {
 	p, err := h.at(path, follow)
 	if err != nil {
@@ -440,6 +467,7 @@ func (h *husk) stat(path string, follow bool) (string, error) {
 	err = vfs.Stat(h.c, p, &a)
 	return showAttr(&a), err
 }
+
 func (h *husk) fstat(fd int) (string, error) {
 	f, err := h.file(fd)
 	if err != nil {
@@ -450,6 +478,7 @@ func (h *husk) fstat(fd int) (string, error) {
 	err = f.Inode.Stat(h.c, &a)
 	return showAttr(&a), err
 }
+
 func (h *husk) chmod(path string, mode uint32) error {
 	p, err := h.at(path, true)
 	if err != nil {
@@ -457,6 +486,7 @@ func (h *husk) chmod(path string, mode uint32) error {
 	}
 	return vfs.Chmod(h.c, p, mode)
 }
+
 func (h *husk) chown(path string, uid, gid int, follow bool) error {
 	p, err := h.at(path, follow)
 	if err != nil {
@@ -464,6 +494,7 @@ func (h *husk) chown(path string, uid, gid int, follow bool) error {
 	}
 	return vfs.Chown(h.c, p, uint32(uid), uint32(gid))
 }
+
 func (h *husk) access(path string, mode uint32) error {
 	p, err := h.at(path, true)
 	if err != nil {
@@ -471,9 +502,11 @@ func (h *husk) access(path string, mode uint32) error {
 	}
 	return vfs.Access(h.c.Cred(), p.Mount, p.Inode(), mode)
 }
+
 func (h *husk) mknod(path string, mode uint32, dev int) error {
 	return vfs.Mknod(h.c, nil, path, mode, uint64(dev))
 }
+
 func (h *husk) list(path string) (string, error) {
 	f, err := vfs.Open(h.c, path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -500,6 +533,7 @@ func (h *husk) list(path string) (string, error) {
 	slices.Sort(names)
 	return strings.Join(names, " "), nil
 }
+
 func (h *husk) setxattr(path, name, value string, flags int) error {
 	p, err := h.at(path, false)
 	if err != nil {
@@ -507,6 +541,7 @@ func (h *husk) setxattr(path, name, value string, flags int) error {
 	}
 	return vfs.Setxattr(h.c, p, name, []byte(value), flags)
 }
+
 func (h *husk) getxattr(path, name string) (string, error) {
 	p, err := h.at(path, false)
 	if err != nil {
@@ -515,6 +550,7 @@ func (h *husk) getxattr(path, name string) (string, error) {
 	v, err := vfs.Getxattr(h.c, p, name)
 	return string(v), err
 }
+
 func (h *husk) listxattr(path string) (string, error) {
 	p, err := h.at(path, false)
 	if err != nil {
@@ -524,6 +560,7 @@ func (h *husk) listxattr(path string) (string, error) {
 	v = slices.DeleteFunc(v, func(s string) bool { return strings.HasPrefix(s, "security.") })
 	return strings.Join(v, " "), err
 }
+
 func (h *husk) removexattr(path, name string) error {
 	p, err := h.at(path, false)
 	if err != nil {
@@ -531,6 +568,7 @@ func (h *husk) removexattr(path, name string) error {
 	}
 	return vfs.Removexattr(h.c, p, name)
 }
+
 func (h *husk) utimes(path string, times *[2]unix.Timespec, follow bool) error {
 	if times != nil && times[0].Nsec == unix.UTIME_OMIT && times[1].Nsec == unix.UTIME_OMIT {
 		return nil // the system call looks no further
@@ -541,6 +579,7 @@ func (h *husk) utimes(path string, times *[2]unix.Timespec, follow bool) error {
 	}
 	return vfs.Utimes(h.c, p, times)
 }
+
 func (h *husk) chdir(path string) error {
 	p, err := h.at(path, true)
 	if err != nil {

@@ -55,8 +55,10 @@ func TestResolveSameAsLinux(t *testing.T) {
 		resolve uint64
 	}
 	r := rand.New(rand.NewPCG(7, 7))
-	parts := []string{"a", "b", "c", "d", "f", "abs", "rel", "up", "upup", "loop", "p", "file", "dangling", "absfile", "slash",
-		"fslash", "root", "dot", "chain", "out", "dd", "l5", "l38", "l39", "l40", "l41", "..", ".", "", "none"}
+	parts := []string{
+		"a", "b", "c", "d", "f", "abs", "rel", "up", "upup", "loop", "p", "file", "dangling", "absfile", "slash",
+		"fslash", "root", "dot", "chain", "out", "dd", "l5", "l38", "l39", "l40", "l41", "..", ".", "", "none",
+	}
 	var calls []call
 	for range 20000 {
 		c := call{path: parts[r.IntN(len(parts))]}
@@ -69,8 +71,10 @@ func TestResolveSameAsLinux(t *testing.T) {
 		if r.IntN(6) == 0 {
 			c.path += "/"
 		}
-		c.flags = []uint64{unix.O_RDONLY, unix.O_PATH, unix.O_RDONLY | unix.O_DIRECTORY, unix.O_PATH | unix.O_NOFOLLOW, unix.O_RDONLY | unix.O_NOFOLLOW,
-			unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW, unix.O_RDWR, unix.O_RDWR | unix.O_CREAT | unix.O_EXCL}[r.IntN(8)]
+		c.flags = []uint64{
+			unix.O_RDONLY, unix.O_PATH, unix.O_RDONLY | unix.O_DIRECTORY, unix.O_PATH | unix.O_NOFOLLOW, unix.O_RDONLY | unix.O_NOFOLLOW,
+			unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW, unix.O_RDWR, unix.O_RDWR | unix.O_CREAT | unix.O_EXCL,
+		}[r.IntN(8)]
 		if c.flags&unix.O_CREAT != 0 {
 			c.mode = 0o600
 		}
