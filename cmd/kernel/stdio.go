@@ -3,6 +3,7 @@ package main
 import (
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/task"
 	"husk/kernel/tty"
 	"husk/kernel/vfs"
 	"husk/kernel/wait"
@@ -30,7 +31,7 @@ func (m *machine) console() (in, out, errs *vfs.File, err error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	t.Adopt(m.init)
+	task.OnInit(func(first *task.Thread) { t.Adopt(first) })
 	f.Get()
 	f.Get()
 	return f, f, f, nil

@@ -248,6 +248,13 @@ func NewInit() *Thread {
 	return t
 }
 
+var onInit func(*Thread)
+
+// OnInit sets what is called when the first process has its session and does
+// not run yet, which is when it can be given a controlling terminal. It is
+// set before Start.
+func OnInit(f func(*Thread)) { onInit = f }
+
 // SetFS and SetFiles give the first thread its FS context and descriptors,
 // with a reference each, before Start.
 func (t *Thread) SetFS(fs *vfs.FSContext) { t.fs = fs }
@@ -286,6 +293,9 @@ func (t *Thread) Start(path string, argv, envp []string) error {
 	p := t.Process
 	p.mem, p.exe, p.program = as, prog.File, prog
 	t.enterTables()
+	if onInit != nil {
+		onInit(t)
+	}
 	t.begin()
 	return nil
 }
