@@ -26,7 +26,7 @@ func (m *machine) startFirst() error {
 	if err != nil {
 		return err
 	}
-	if err := m.openStdio(); err != nil {
+	if err := m.openStdio(user); err != nil {
 		return wrap("open the standard streams", err)
 	}
 	if err := m.changeDirectory(p.Cwd); err != nil {
@@ -112,7 +112,7 @@ func (m *machine) changeDirectory(dir string) error {
 
 // openStdio puts the streams at descriptors 0, 1 and 2, or /dev/null where
 // there is none.
-func (m *machine) openStdio() error {
+func (m *machine) openStdio(user *cred.Cred) error {
 	files := vfs.NewFDTable()
 	m.init.SetFiles(files)
 	in, out, errs, err := m.stdio()
@@ -124,6 +124,8 @@ func (m *machine) openStdio() error {
 			if f, err = vfs.Open(m.init, "/dev/null", unix.O_RDWR, 0); err != nil {
 				return err
 			}
+		} else if f.Inode != nil && f.Inode.Type() == unix.S_IFIFO {
+			f.Inode.SetOwner(uint32(user.UID), uint32(user.GID)) // so that /dev/stdout can be opened
 		}
 		if _, err := files.Install(f, 0, false, 1024); err != nil {
 			return err

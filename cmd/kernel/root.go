@@ -11,6 +11,7 @@ import (
 	"husk/kernel/fs/overlay"
 	"husk/kernel/fs/p9"
 	"husk/kernel/fs/proc"
+	"husk/kernel/fs/pseudo"
 	"husk/kernel/fs/sys"
 	"husk/kernel/fs/tmpfs"
 	"husk/kernel/pipe"
@@ -74,9 +75,21 @@ var virtual = []struct {
 	{"/dev/shm", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
 }
 
+// registerDisks makes the disks visible in /proc and /sys. 254 is the major
+// number that Linux usually gives to virtio disks.
+func (m *machine) registerDisks() {
+	for i, d := range m.disks {
+		pseudo.RegisterDisk(pseudo.Disk{
+			Name: "vd" + string(rune('a'+i)), Major: 254, Minor: uint32(i) * 16,
+			Sectors: d.Size() / 512, ReadOnly: d.ReadOnly(),
+		})
+	}
+}
+
 // mountVirtual mounts them, and what else the specification asks for.
 func (m *machine) mountVirtual() error {
 	m.registerFilesystems()
+	m.registerDisks()
 	for _, v := range virtual {
 		if err := m.mount(v.fstype, v.target, v.fstype, v.flags, v.data); err != nil && err != unix.ENODEV {
 			return wrap("mount "+v.target, err)

@@ -112,16 +112,28 @@ func (s *Streams) Stdio() (in, out, err *vfs.File) {
 func NewFile(p *virtio.Port, flags uint32) *vfs.File { return newFile(p, flags, nil) }
 
 func newFile(p *virtio.Port, flags uint32, wanted func()) *vfs.File {
-	f := &file{port: p, wanted: wanted}
+	f := &file{port: p, wanted: wanted, access: flags}
 	f.asked.Store(wanted == nil)
-	return vfs.NewAnonFile("pipe:", unix.S_IFIFO|0o600, flags, f)
+	v := vfs.NewAnonFile("pipe:", unix.S_IFIFO|0o600, flags, f)
+	v.Inode.Attach(f)
+	return v
 }
 
 type file struct {
 	vfs.BaseOps
 	port   *virtio.Port
 	wanted func()
+	access uint32      // O_RDONLY or O_WRONLY, as the port was opened first
 	asked  atomic.Bool // wanted was called, or there is none
+}
+
+// Reopen implements vfs.Reopener: a program opened /dev/stdout or the like. The
+// other end of a port is the host's, so there is only one way to open it.
+func (s *file) Reopen(_ vfs.Caller, f *vfs.File) (vfs.FileOps, error) {
+	if f.Flags()&unix.O_ACCMODE != s.access {
+		return nil, unix.EACCES
+	}
+	return s, nil
 }
 
 // want tells, once, that the program wants input.

@@ -51,11 +51,20 @@ func RegisterDevice(kind, major, minor uint32, open OpenFunc) {
 	special.dev = append(special.dev, deviceOpener{kind, major, minor, open})
 }
 
+// Reopener is what may be attached to the inode of an anonymous FIFO that is no
+// pipe(7): it serves open(2) through /proc/self/fd (/dev/stdout).
+type Reopener interface {
+	Reopen(c Caller, f *File) (FileOps, error)
+}
+
 // OpenSpecial is the body of InodeOps.Open for FIFOs, devices and sockets,
 // the same on every file system: ENXIO when nobody serves it.
 func OpenSpecial(c Caller, f *File) (FileOps, error) {
 	a := f.Inode.Attr()
 	kind := a.Mode & unix.S_IFMT
+	if r, ok := f.Inode.Attached(nil).(Reopener); ok {
+		return r.Reopen(c, f)
+	}
 	open := OpenFunc(nil)
 	special.mu.RLock()
 	switch kind {

@@ -105,6 +105,17 @@ func lookupFDInfo(c vfs.Caller, dir *vfs.Inode, s subject, name string) (*vfs.In
 	return descriptorTree.Node(dir.FS, fdIno(dir, d.fd), &fdinfoEntry, d), nil
 }
 
+// countFDs is the size of the directory: the number of open descriptors.
+func countFDs(s subject) int64 {
+	t := s.thread()
+	files := t.FilesRef()
+	if files == nil {
+		return 0
+	}
+	defer files.Unref(t)
+	return int64(files.Count())
+}
+
 func listFDLinks(c vfs.Caller, dir *vfs.Inode, s subject, pos int64, emit func(vfs.Dirent) bool) error {
 	return listFDs(unix.DT_LNK, dir, s, pos, emit)
 }

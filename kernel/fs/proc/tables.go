@@ -111,7 +111,7 @@ var threadEntry = pseudo.Entry[subject]{Mode: 0o555, Dir: &pseudo.Dir[subject]{E
 	{Name: "setgroups", Mode: 0o644, Const: "allow\n", Store: storeSetgroups},
 }}}
 
-var fdDir = pseudo.Dir[subject]{Lookup: lookupFD, List: listFDLinks}
+var fdDir = pseudo.Dir[subject]{Lookup: lookupFD, List: listFDLinks, Size: countFDs}
 
 var fdinfoDir = pseudo.Dir[subject]{Lookup: lookupFDInfo, List: listFDInfos}
 

@@ -64,6 +64,9 @@ func (o *file[S]) Read(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int,
 }
 
 func (n *node[S]) render(t *Text, c vfs.Caller) error {
+	if n.gone() {
+		return unix.ESRCH
+	}
 	switch e := n.entry; {
 	case e.Show != nil:
 		return e.Show(t, c, n.subject)
@@ -80,6 +83,9 @@ func (o *file[S]) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int
 	e := o.node.entry
 	if e.Store == nil && e.Knob == nil {
 		return 0, 0, unix.EIO
+	}
+	if o.node.gone() {
+		return 0, 0, unix.ESRCH
 	}
 	n := b.Len()
 	text := make([]byte, min(n, maxStore))

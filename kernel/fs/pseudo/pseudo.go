@@ -50,8 +50,10 @@ type Dir[S any] struct {
 	// position pos on; positions are List's own, from 0 up.
 	Lookup func(c vfs.Caller, dir *vfs.Inode, s S, name string) (*vfs.Inode, error)
 	List   func(c vfs.Caller, dir *vfs.Inode, s S, pos int64, emit func(vfs.Dirent) bool) error
-	// Links counts the directories among the names of List; may be nil.
+	// Links counts the directories among the names of List, and Size is what
+	// stat(2) reports; either may be nil.
 	Links func(s S) int
+	Size  func(s S) int64
 }
 
 // Tree is what all entries below one root have in common.
@@ -82,8 +84,11 @@ func (t *Tree[S]) Node(fs *vfs.Superblock, ino uint64, e *Entry[S], s S) *vfs.In
 	if a.Size == 0 && a.Mode&unix.S_IFMT == unix.S_IFREG {
 		a.Size = t.FileSize
 	}
-	if e.Dir != nil {
+	if d := e.Dir; d != nil {
 		a.Nlink = n.links()
+		if d.Size != nil {
+			a.Size = d.Size(s)
+		}
 	}
 	if t.Owner != nil {
 		a.UID, a.GID = t.Owner(s, a.Mode)
@@ -221,9 +226,17 @@ func (n *node[S]) FollowLink(c vfs.Caller, i *vfs.Inode) (vfs.Path, error) {
 // Getattr implements vfs.InodeOps.
 func (n *node[S]) Getattr(c vfs.Caller, i *vfs.Inode) error {
 	n.own(i)
-	if d := n.entry.Dir; d != nil && d.Links != nil {
+	d := n.entry.Dir
+	if d == nil {
+		return nil
+	}
+	if d.Links != nil {
 		links := n.links()
 		i.Update(func(a *vfs.Attr) { a.Nlink = links })
+	}
+	if d.Size != nil {
+		size := d.Size(n.subject)
+		i.Update(func(a *vfs.Attr) { a.Size = size })
 	}
 	return nil
 }

@@ -61,10 +61,6 @@ var devicesDir = dir{Entries: []entry{
 			}}},
 		}}},
 		{Name: "cpu", Dir: &cpusDir},
-		{Name: "memory", Dir: &dir{Entries: []entry{
-			{Name: "auto_online_blocks", Mode: 0o644, Const: "offline\n"},
-			{Name: "block_size_bytes", Const: "8000000\n"},
-		}}},
 		{Name: "node", Dir: &dir{Entries: []entry{
 			{Name: "has_cpu", Const: "0\n"},
 			{Name: "has_generic_initiator", Const: "\n"},
