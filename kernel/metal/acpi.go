@@ -15,12 +15,6 @@ func physical(pa, n uint64) []byte {
 	return unsafe.Slice(at[byte](direct(pa)), n)
 }
 
-func load32(b []byte) uint64 {
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24
-}
-
-func load64(b []byte) uint64 { return load32(b) | load32(b[4:])<<32 }
-
 func hasSignature(b []byte, s string) bool {
 	if len(b) < len(s) {
 		return false
@@ -39,7 +33,7 @@ func acpiTable(pa uint64) []byte {
 	if h == nil {
 		return nil
 	}
-	n := load32(h[4:])
+	n := uint64(load32(h[4:]))
 	if n < 36 {
 		return nil
 	}
@@ -47,15 +41,16 @@ func acpiTable(pa uint64) []byte {
 }
 
 // discoverMachine fills machine in from ACPI's MADT, from an MP table, or
-// with what every PC has.
+// with what every PC has. Searching memory is the last resort: it costs tens
+// of thousands of instructions.
 func discoverMachine() {
-	if boot.rsdp == 0 {
-		boot.rsdp = findRSDP()
+	if boot.rsdp == 0 && boot.protocol == protocolLinux {
+		boot.rsdp = findRSDP() // a PVH loader says where it is, or that it is not
 	}
 	if rsdp := physical(boot.rsdp, 36); hasSignature(rsdp, "RSD PTR ") {
 		readACPI(rsdp)
 	}
-	if machine.cpuCount == 0 {
+	if machine.cpuCount == 0 && configuredCPUs() != 1 {
 		readMP()
 	}
 	if machine.cpuCount == 0 {
@@ -66,18 +61,37 @@ func discoverMachine() {
 	}
 }
 
+// configuredCPUs asks QEMU's firmware configuration device
+// (docs/specs/fw_cfg) how many CPUs there are; 0 if there is no such device.
+func configuredCPUs() int {
+	const (
+		selector = 0x510
+		data     = 0x511
+		keyCPUs  = 5
+	)
+	Out16(selector, 0)
+	for _, b := range [4]byte{'Q', 'E', 'M', 'U'} {
+		if In8(data) != b {
+			return 0
+		}
+	}
+	Out16(selector, keyCPUs)
+	n := int(In8(data))
+	return n | int(In8(data))<<8
+}
+
 // findRSDP searches where a PC's firmware leaves the pointer.
 func findRSDP() uint64 {
-	for pa := uint64(0xe0000); pa < 0x100000; pa += 16 {
-		if *at[uint64](direct(pa)) == 0x2052545020445352 { // "RSD PTR "
-			return pa
+	for p := direct(0xe0000); p < direct(0x100000); p += 16 {
+		if *at[uint64](p) == 0x2052545020445352 { // "RSD PTR "
+			return uint64(p - directBase)
 		}
 	}
 	return 0
 }
 
 func readACPI(rsdp []byte) {
-	root, size := load32(rsdp[16:]), 4
+	root, size := uint64(load32(rsdp[16:])), 4
 	if rsdp[15] >= 2 && load64(rsdp[24:]) != 0 {
 		root, size = load64(rsdp[24:]), 8
 	}
@@ -86,7 +100,7 @@ func readACPI(rsdp []byte) {
 		return
 	}
 	for t = t[36:]; len(t) >= size; t = t[size:] {
-		pa := load32(t)
+		pa := uint64(load32(t))
 		if size == 8 {
 			pa = load64(t)
 		}
@@ -103,13 +117,14 @@ func readMP() {
 }
 
 func searchMP(start, end uint64) bool {
-	for pa := start; pa < end; pa += 16 {
-		p := physical(pa, 16)
-		if !hasSignature(p, "_MP_") {
+	for q := direct(start); q < direct(end); q += 16 {
+		if *at[uint32](q) != 0x5f504d5f { // "_MP_"
 			continue
 		}
-		if h := physical(load32(p[4:]), 44); h != nil {
-			machine.parseMP(physical(load32(p[4:]), load32(h[4:])&0xffff))
+		p := physical(uint64(q-directBase), 16)
+		table := uint64(load32(p[4:]))
+		if h := physical(table, 44); h != nil {
+			machine.parseMP(physical(table, uint64(load16(h[4:]))))
 			return machine.cpuCount != 0
 		}
 	}

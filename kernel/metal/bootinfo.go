@@ -30,6 +30,7 @@ var boot struct {
 	cmdline     uint64
 	cmdlineLen  uintptr
 	rsdp        uint64
+	protocol    uintptr
 }
 
 const (
@@ -55,6 +56,7 @@ func addModule(addr, size uint64) {
 // readBootInfo fills boot from the structure at physical address pa, below
 // 1 GiB as is all it points to.
 func readBootInfo(pa uint64, protocol uintptr) {
+	boot.protocol = protocol
 	if protocol == protocolLinux {
 		readLinux(direct(pa))
 	} else {

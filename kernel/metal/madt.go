@@ -1,7 +1,5 @@
 package metal
 
-import "encoding/binary"
-
 // machineInfo is what the firmware's tables say about processors and
 // interrupt controllers.
 type machineInfo struct {
@@ -30,7 +28,6 @@ func (m *machineInfo) addIOAPIC(addr, first uint32) {
 
 // parseMADT reads an ACPI Multiple APIC Description Table (ACPI 6.5, 5.2.12).
 func (m *machineInfo) parseMADT(b []byte) {
-	le := binary.LittleEndian
 	const header = 44
 	if len(b) < header {
 		return
@@ -44,19 +41,19 @@ func (m *machineInfo) parseMADT(b []byte) {
 		b = b[n:]
 		switch {
 		case kind == 0 && n >= 8: // local APIC
-			if le.Uint32(e[4:])&3 != 0 {
+			if load32(e[4:])&3 != 0 {
 				m.addCPU(uint32(e[3]))
 			}
 		case kind == 9 && n >= 16: // local x2APIC
-			if le.Uint32(e[8:])&3 != 0 {
-				m.addCPU(le.Uint32(e[4:]))
+			if load32(e[8:])&3 != 0 {
+				m.addCPU(load32(e[4:]))
 			}
 		case kind == 1 && n >= 12:
-			m.addIOAPIC(le.Uint32(e[4:]), le.Uint32(e[8:]))
+			m.addIOAPIC(load32(e[4:]), load32(e[8:]))
 		case kind == 2 && n >= 10: // interrupt source override
 			if m.overrideCount < len(m.overrides) {
-				m.overrides[m.overrideCount].gsi = le.Uint32(e[4:])
-				m.overrides[m.overrideCount].flags = uint32(le.Uint16(e[8:]))
+				m.overrides[m.overrideCount].gsi = load32(e[4:])
+				m.overrides[m.overrideCount].flags = load16(e[8:])
 				m.overrideCount++
 			}
 		}
@@ -66,12 +63,11 @@ func (m *machineInfo) parseMADT(b []byte) {
 // parseMP reads an MP configuration table (MultiProcessor Specification 1.4,
 // chapter 4), which monitors without ACPI offer.
 func (m *machineInfo) parseMP(b []byte) {
-	le := binary.LittleEndian
 	const header = 44
 	if len(b) < header || string(b[:4]) != "PCMP" {
 		return
 	}
-	b = b[:min(len(b), int(le.Uint16(b[4:])))]
+	b = b[:min(len(b), int(load16(b[4:])))]
 	gsi := uint32(0)
 	for b = b[min(header, len(b)):]; len(b) > 0; {
 		n := 8
@@ -88,10 +84,16 @@ func (m *machineInfo) parseMP(b []byte) {
 			}
 		case 2: // I/O APIC, usable
 			if e[3]&1 != 0 {
-				m.addIOAPIC(le.Uint32(e[4:]), gsi)
+				m.addIOAPIC(load32(e[4:]), gsi)
 				gsi += 24
 			}
 		}
 		b = b[n:]
 	}
 }
+
+func load16(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 }
+
+func load32(b []byte) uint32 { return load16(b) | load16(b[2:])<<16 }
+
+func load64(b []byte) uint64 { return uint64(load32(b)) | uint64(load32(b[4:]))<<32 }
