@@ -458,3 +458,7 @@ func TSCAux() bool { return metal.TSCAux() }
 
 // userFSGSBase reports whether ring 3 may use the FSGSBASE instructions.
 func userFSGSBase() bool { return metal.FSGSBASE() }
+
+// GrowStack prepares the calling goroutine's stack for deep calls: growing it
+// once, while it is shallow, is cheaper than several times on the way down.
+func GrowStack() { metal.GrowStack() }

@@ -1,5 +1,6 @@
 //go:build baremetal
 
+#include "funcdata.h"
 #include "textflag.h"
 #include "asm_amd64.h"
 
@@ -417,4 +418,12 @@ TEXT ·MXCSRMask(SB),NOSPLIT,$528-4
 	JNE	2(PC)
 	MOVL	$0xffbf, AX	// processors that leave the field alone
 	MOVL	AX, ret+0(FP)
+	RET
+
+// func GrowStack()
+//
+// The assembler's prologue does it. A Go function with as large a frame would
+// have to clear it.
+TEXT ·GrowStack(SB),0,$12288-0
+	NO_LOCAL_POINTERS
 	RET

@@ -65,6 +65,7 @@ func (t *Thread) begin() {
 
 // run runs threads until there are enough idle workers.
 func (w *worker) run(t *Thread) {
+	cpu.GrowStack()
 	for {
 		t.sleep.park = w.park
 		t.run()
