@@ -46,6 +46,11 @@ type client struct {
 	fids  []uint32 // free numbers
 	next  uint32
 
+	// spare serves readAll, one caller at a time, when memory is full of
+	// cached pages.
+	spareMu sync.Mutex
+	spare   [4]cpu.PhysAddr
+
 	clunkMu   sync.Mutex
 	clunkCond sync.Cond
 	doomed    []uint32 // fids to be clunked
@@ -209,6 +214,10 @@ func (c *client) start(aname string) (root uint32, q qid, err error) {
 	}
 	if bad || version != "9P2000.L" || msize < minMsize {
 		return 0, qid{}, unix.EPROTONOSUPPORT
+	}
+	if n := cpu.AllocFrames(c.spare[:]); n < len(c.spare) {
+		cpu.FreeFrames(c.spare[:n])
+		return 0, qid{}, unix.ENOMEM
 	}
 	c.msize = int(min(msize, uint32(c.pages*cpu.PageSize+ioHeader)))
 	c.pages = (c.msize - ioHeader) / cpu.PageSize
@@ -552,9 +561,12 @@ func (c *client) readAll(f uint32, kind byte, more func(data []byte) (next uint6
 	var frames [16]cpu.PhysAddr
 	got := cpu.AllocFrames(frames[:min(len(frames), c.pages)])
 	if got == 0 {
-		return unix.ENOMEM
+		c.spareMu.Lock()
+		defer c.spareMu.Unlock()
+		got = copy(frames[:min(len(frames), c.pages)], c.spare[:])
+	} else {
+		defer cpu.FreeFrames(frames[:got])
 	}
-	defer cpu.FreeFrames(frames[:got])
 	pages := make([][]byte, got)
 	for i := range pages {
 		pages[i] = page(frames[i])

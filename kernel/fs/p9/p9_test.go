@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
 	"husk/kernel/vfs/vfstest"
@@ -227,6 +228,24 @@ func TestDirectoryShowsEveryEntryOnce(t *testing.T) {
 		if len(got) != len(want) {
 			t.Errorf("%d entries of %d", len(got), len(want))
 		}
+	}
+}
+
+func TestDirectoryIsReadWithoutFreeMemory(t *testing.T) {
+	_, sb, dir := share(t, true)
+	for n := range 300 {
+		write(t, fmt.Sprintf("%s/%d-%s", dir, n, strings.Repeat("x", 100)), nil)
+	}
+	f, err := open(t, sb.Root, unix.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]cpu.PhysAddr, cpu.MaxFrame())
+	n := cpu.AllocFrames(all)
+	defer cpu.FreeFrames(all[:n])
+	entries, pos := 0, int64(0)
+	if err := f.Ops.ReadDir(nil, f, &pos, func(vfs.Dirent) bool { entries++; return true }); err != nil || entries != 300 {
+		t.Errorf("%d entries, %v", entries, err)
 	}
 }
 
