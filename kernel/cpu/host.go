@@ -157,6 +157,10 @@ func (c *Context) Script(f func(*Context) Event) { c.machine.script = f }
 // may be called from any goroutine with any lock held.
 func (c *Context) Kick() { c.kicked.Store(1) }
 
+// Unkick forgets a Kick. It belongs to the goroutine that calls Switch, which
+// must look for what it may have been kicked for afterwards.
+func (c *Context) Unkick() { c.kicked.Store(0) }
+
 // CopyFrom makes c a copy of parent, extended state included, for clone and
 // fork. parent must not be in Switch.
 func (c *Context) CopyFrom(parent *Context) {
@@ -167,6 +171,9 @@ func (c *Context) CopyFrom(parent *Context) {
 // Reset gives c the register state of a fresh program: all zero, extended
 // state as the ABI wants it at process entry.
 func (c *Context) Reset() { c.Regs, c.machine = Regs{}, machineContext{script: c.machine.script} }
+
+// ResetFPU gives c the extended state of a fresh program.
+func (c *Context) ResetFPU() { c.machine.fpu = nil }
 
 // Release gives up the machine's resources of a context that will never be
 // switched to again.

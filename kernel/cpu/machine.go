@@ -3,6 +3,7 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"os"
 	"sync"
@@ -189,6 +190,10 @@ func (c *Context) Kick() {
 	}
 }
 
+// Unkick forgets a Kick. It belongs to the goroutine that calls Switch, which
+// must look for what it may have been kicked for afterwards.
+func (c *Context) Unkick() { c.kicked.Store(0) }
+
 // CopyFrom makes c a copy of parent, extended state included, for clone and
 // fork. parent must not be in Switch.
 func (c *Context) CopyFrom(parent *Context) {
@@ -215,6 +220,12 @@ func (c *Context) ownArea() {
 // state as the ABI wants it at process entry.
 func (c *Context) Reset() {
 	c.Regs = Regs{}
+	c.ownArea()
+	resetArea(c.machine.area)
+}
+
+// ResetFPU gives c the extended state of a fresh program.
+func (c *Context) ResetFPU() {
 	c.ownArea()
 	resetArea(c.machine.area)
 }
@@ -261,12 +272,9 @@ func (c *Context) RestoreFPU(src []byte) bool {
 	}
 	present := uint64(3)
 	if len(src) >= fpuHeader {
-		for i := range 8 {
-			present |= uint64(src[fpuXstateBV+i]) << (8 * i)
-		}
-		present &^= 3 &^ uint64(src[fpuXstateBV])
-		for _, b := range src[fpuXstateBV+8 : fpuHeader] {
-			if b != 0 {
+		present = binary.LittleEndian.Uint64(src[fpuXstateBV:])
+		for at := fpuXstateBV + 8; at < fpuHeader; at += 8 {
+			if binary.LittleEndian.Uint64(src[at:]) != 0 {
 				return false
 			}
 		}
@@ -274,17 +282,14 @@ func (c *Context) RestoreFPU(src []byte) bool {
 			return false
 		}
 	}
-	mxcsr := uint32(src[fpuMXCSR]) | uint32(src[fpuMXCSR+1])<<8 | uint32(src[fpuMXCSR+2])<<16 | uint32(src[fpuMXCSR+3])<<24
+	mxcsr := binary.LittleEndian.Uint32(src[fpuMXCSR:])
 	if mxcsr&^metal.MXCSRMask() != 0 {
 		return false
 	}
 	c.ownArea()
 	b := area(c.machine.area)
-	clear(b)
-	copy(b, src)
-	for i := range 8 {
-		b[fpuXstateBV+i] = byte(present >> (8 * i))
-	}
+	clear(b[copy(b, src):])
+	binary.LittleEndian.PutUint64(b[fpuXstateBV:], present)
 	if present&2 == 0 {
 		clear(b[fpuXMM:fpuXMMEnd])
 	}

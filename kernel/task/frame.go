@@ -1,11 +1,15 @@
 package task
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/cpu"
 	"husk/kernel/mm"
 )
+
+var le = binary.LittleEndian
 
 // A signal frame of amd64, from the stack pointer that the handler starts
 // with upwards (arch/x86/include/asm/sigframe.h):
@@ -151,28 +155,28 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 	img := t.fpuImage()
 	img = img[:n+4]
 	if n > fxsaveSize {
-		put32(img[fpSoftware:], fpMagic1)
-		put32(img[fpSoftware+4:], uint32(n+4))
-		put64(img[fpSoftware+8:], cpu.XCR0())
-		put32(img[fpSoftware+16:], uint32(n))
+		le.PutUint32(img[fpSoftware:], fpMagic1)
+		le.PutUint32(img[fpSoftware+4:], uint32(n+4))
+		le.PutUint64(img[fpSoftware+8:], cpu.XCR0())
+		le.PutUint32(img[fpSoftware+16:], uint32(n))
 		clear(img[fpSoftware+20 : fxsaveSize])
 	}
-	put32(img[n:], fpMagic2)
+	le.PutUint32(img[n:], fpMagic2)
 	if c, err := t.mem.CopyOut(mm.Addr(fp), img); err != nil || c < len(img) {
 		return false
 	}
 
 	f := t.frame[:frameSize]
 	clear(f)
-	put64(f, act.Restorer)
+	le.PutUint64(f, act.Restorer)
 	flags := uint64(ucSigcontextSS | ucStrictRestorSS)
 	if n > fxsaveSize {
 		flags |= ucFPXstate
 	}
-	put64(f[offUcontext:], flags)
-	put64(f[offUcStack:], t.altstack.SP)
-	put32(f[offUcStack+8:], t.altstack.Flags)
-	put64(f[offUcStack+16:], t.altstack.Size)
+	le.PutUint64(f[offUcontext:], flags)
+	le.PutUint64(f[offUcStack:], t.altstack.SP)
+	le.PutUint32(f[offUcStack+8:], t.altstack.Flags)
+	le.PutUint64(f[offUcStack+16:], t.altstack.Size)
 	if t.altstack.Flags&ssAutodisarm != 0 {
 		t.altstack = AltStack{Flags: ssDisable}
 	}
@@ -183,9 +187,9 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 		userCS | userSS<<48,
 		t.fault.code, t.fault.trap, uint64(t.oldMask()), t.fault.addr, fp,
 	} {
-		put64(m[8*i:], v)
+		le.PutUint64(m[8*i:], v)
 	}
-	put64(f[offSigmask:], uint64(t.oldMask()))
+	le.PutUint64(f[offSigmask:], uint64(t.oldMask()))
 	si.encode(f[offSiginfo:])
 	if c, err := t.mem.CopyOut(mm.Addr(sp), f); err != nil || c < len(f) {
 		return false
@@ -195,7 +199,7 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 	t.RSP, t.RIP = sp, act.Handler
 	t.CS, t.SS = userCS, userSS
 	t.RFLAGS &^= flagDF | flagRF | flagTF
-	t.RestoreFPU(t.freshFPU())
+	t.ResetFPU()
 
 	t.work.And(^uint32(workRestoreMask)) // the frame restores it
 	mask := t.blocked | act.Mask
@@ -214,15 +218,6 @@ func (t *Thread) oldMask() SigSet {
 	return t.blocked
 }
 
-// freshFPU is the extended state at process entry, in the frame buffer.
-func (t *Thread) freshFPU() []byte {
-	img := t.frame[:cpu.FPUSize()]
-	clear(img)
-	put32(img, 0x37f)       // FCW
-	put32(img[24:], 0x1f80) // MXCSR
-	return img
-}
-
 // Sigreturn serves rt_sigreturn(2). It returns the value of RAX.
 func (t *Thread) Sigreturn() uintptr {
 	t.restart = nil
@@ -233,9 +228,9 @@ func (t *Thread) Sigreturn() uintptr {
 		return t.badFrame()
 	}
 	m := f[offMcontext:]
-	reg := func(i int) uint64 { return get64(m[8*i:]) }
-	mask := SigSet(get64(f[offSigmask:]))
-	stack := AltStack{SP: get64(f[offUcStack:]), Flags: get32(f[offUcStack+8:]), Size: get64(f[offUcStack+16:])}
+	reg := func(i int) uint64 { return le.Uint64(m[8*i:]) }
+	mask := SigSet(le.Uint64(f[offSigmask:]))
+	stack := AltStack{SP: le.Uint64(f[offUcStack:]), Flags: le.Uint32(f[offUcStack+8:]), Size: le.Uint64(f[offUcStack+16:])}
 	fp := reg(23)
 
 	t.R8, t.R9, t.R10, t.R11 = reg(0), reg(1), reg(2), reg(3)
@@ -282,20 +277,21 @@ func (t *Thread) restoreFPU(fp uint64) bool {
 	n := cpu.FPUSize()
 	img := t.frame[:n]
 	if fp == 0 {
-		return t.RestoreFPU(t.freshFPU())
+		t.ResetFPU()
+		return true
 	}
 	if c, err := t.mem.CopyIn(img[:fxsaveSize], mm.Addr(fp)); err != nil || c < fxsaveSize {
 		return false
 	}
-	if get32(img[fpSoftware:]) != fpMagic1 {
+	if le.Uint32(img[fpSoftware:]) != fpMagic1 {
 		return t.RestoreFPU(img[:fxsaveSize])
 	}
-	size := uint64(get32(img[fpSoftware+16:]))
-	if size < fxsaveSize+64 || size > uint64(n) || get32(img[fpSoftware+4:]) < uint32(size) {
+	size := uint64(le.Uint32(img[fpSoftware+16:]))
+	if size < fxsaveSize+64 || size > uint64(n) || le.Uint32(img[fpSoftware+4:]) < uint32(size) {
 		return t.RestoreFPU(img[:fxsaveSize])
 	}
 	var magic [4]byte
-	if c, err := t.mem.CopyIn(magic[:], mm.Addr(fp+size)); err != nil || c < 4 || get32(magic[:]) != fpMagic2 {
+	if c, err := t.mem.CopyIn(magic[:], mm.Addr(fp+size)); err != nil || c < 4 || le.Uint32(magic[:]) != fpMagic2 {
 		return t.RestoreFPU(img[:fxsaveSize])
 	}
 	clear(img[size:])
@@ -308,12 +304,12 @@ func (t *Thread) restoreFPU(fp uint64) bool {
 
 // encode writes the siginfo_t.
 func (si *SigInfo) encode(b []byte) {
-	put32(b, uint32(si.Signo))
-	put32(b[4:], uint32(si.Errno))
-	put32(b[8:], uint32(si.Code))
-	put32(b[12:], 0)
+	le.PutUint32(b, uint32(si.Signo))
+	le.PutUint32(b[4:], uint32(si.Errno))
+	le.PutUint32(b[8:], uint32(si.Code))
+	le.PutUint32(b[12:], 0)
 	for i, v := range si.Fields {
-		put64(b[16+8*i:], v)
+		le.PutUint64(b[16+8*i:], v)
 	}
 }
 
@@ -325,19 +321,9 @@ func (si *SigInfo) Encode() (b [128]byte) {
 
 // DecodeSigInfo reads a siginfo_t.
 func DecodeSigInfo(b *[128]byte) (si SigInfo) {
-	si.Signo, si.Errno, si.Code = int32(get32(b[:])), int32(get32(b[4:])), int32(get32(b[8:]))
+	si.Signo, si.Errno, si.Code = int32(le.Uint32(b[:])), int32(le.Uint32(b[4:])), int32(le.Uint32(b[8:]))
 	for i := range si.Fields {
-		si.Fields[i] = get64(b[16+8*i:])
+		si.Fields[i] = le.Uint64(b[16+8*i:])
 	}
 	return si
 }
-
-func put32(b []byte, v uint32) {
-	_ = b[3]
-	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
-}
-func put64(b []byte, v uint64) { put32(b, uint32(v)); put32(b[4:], uint32(v>>32)) }
-func get32(b []byte) uint32 {
-	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
-}
-func get64(b []byte) uint64 { return uint64(get32(b)) | uint64(get32(b[4:]))<<32 }

@@ -2,7 +2,6 @@ package task
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"os"
 	"os/exec"
@@ -40,7 +39,6 @@ func nativeFrame(t *testing.T) (pid int, arg, flags, sp uint64, frame []byte) {
 		t.Fatal(err)
 	}
 	const base, headers = 0x400000, 120
-	le := binary.LittleEndian
 	h := make([]byte, headers)
 	copy(h, "\x7fELF\x02\x01\x01")
 	le.PutUint16(h[16:], 2)  // ET_EXEC
@@ -77,20 +75,20 @@ func nativeFrame(t *testing.T) (pid int, arg, flags, sp uint64, frame []byte) {
 
 func TestSignalFrameIsLaidOutAsLinuxDoes(t *testing.T) {
 	pid, arg, flags, sp, want := nativeFrame(t)
-	reg := func(i int) uint64 { return get64(want[offMcontext+8*i:]) }
+	reg := func(i int) uint64 { return le.Uint64(want[offMcontext+8*i:]) }
 	oldSP, fp := reg(15), reg(23)
 	if fp < sp || fp-sp+fxsaveSize > uint64(len(want)) {
 		t.Fatalf("extended state at %#x, frame at %#x", fp, sp)
 	}
 	xsave := want[fp-sp:]
-	if get32(xsave[fpSoftware:]) != fpMagic1 {
+	if le.Uint32(xsave[fpSoftware:]) != fpMagic1 {
 		t.Errorf("no magic number at %d", fpSoftware)
 	}
-	size := get32(xsave[fpSoftware+16:])
-	if get32(xsave[fpSoftware+4:]) != size+4 {
-		t.Errorf("extended size %d of %d", get32(xsave[fpSoftware+4:]), size)
+	size := le.Uint32(xsave[fpSoftware+16:])
+	if le.Uint32(xsave[fpSoftware+4:]) != size+4 {
+		t.Errorf("extended size %d of %d", le.Uint32(xsave[fpSoftware+4:]), size)
 	}
-	if int(fp-sp)+int(size)+4 <= len(want) && get32(xsave[size:]) != fpMagic2 {
+	if int(fp-sp)+int(size)+4 <= len(want) && le.Uint32(xsave[size:]) != fpMagic2 {
 		t.Error("no second magic number")
 	}
 	if gotFP, gotSP := framePlace(oldSP-redZone, int(size)); gotFP != fp || gotSP != sp {
@@ -121,7 +119,7 @@ func TestSignalFrameIsLaidOutAsLinuxDoes(t *testing.T) {
 	before := th.Regs
 	si := SigInfo{Signo: int32(unix.SIGUSR1)}
 	si.setSender(pid, uint32(os.Getuid()))
-	restorer := get64(want)
+	restorer := le.Uint64(want)
 	if !th.setupFrame(&si, &SigAction{Handler: 0x40012a, Flags: saSigInfo | saRestorer, Restorer: restorer, Mask: 0x100}) {
 		t.Fatal("setupFrame failed")
 	}
@@ -129,13 +127,13 @@ func TestSignalFrameIsLaidOutAsLinuxDoes(t *testing.T) {
 	if _, err := as.CopyIn(got, mm.Addr(th.RSP)); err != nil {
 		t.Fatal(err)
 	}
-	gotFP := get64(got[offFpstate:])
-	put64(got[offFpstate:], fp) // the host has more extended state than the fake
+	gotFP := le.Uint64(got[offFpstate:])
+	le.PutUint64(got[offFpstate:], fp) // the host has more extended state than the fake
 	for i := 0; i < frameSize; i += 8 {
 		if i == offMcontext+19*8 || i == offMcontext+20*8 || i == offMcontext+22*8 {
 			continue // err, trapno, cr2: of a fault that the host has seen
 		}
-		if g, w := get64(got[i:]), get64(want[i:]); g != w {
+		if g, w := le.Uint64(got[i:]), le.Uint64(want[i:]); g != w {
 			t.Errorf("offset %d: %#x, Linux: %#x", i, g, w)
 		}
 	}

@@ -99,6 +99,7 @@ func (t *Thread) loop() (again bool) {
 	}()
 	for {
 		if t.work.Load() != 0 {
+			t.Unkick() // what it was for is in work
 			if !t.doWork() {
 				return false
 			}
@@ -270,10 +271,10 @@ func (t *Thread) floatCode() int32 {
 	img := t.fpuImage()
 	var raised uint32
 	if t.Vector == vecX87 {
-		control, status := uint32(img[0])|uint32(img[1])<<8, uint32(img[2])|uint32(img[3])<<8
-		raised = status &^ control
+		control, status := le.Uint16(img), le.Uint16(img[2:])
+		raised = uint32(status &^ control)
 	} else {
-		mxcsr := uint32(img[24]) | uint32(img[25])<<8
+		mxcsr := uint32(le.Uint16(img[24:]))
 		raised = mxcsr &^ (mxcsr >> 7)
 	}
 	switch {

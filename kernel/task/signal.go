@@ -179,6 +179,7 @@ type queued struct {
 type sigQueue struct {
 	set        SigSet
 	head, tail *queued
+	spare      *queued // kept, so that signals one by one allocate nothing
 }
 
 func (q *sigQueue) push(e *queued) {
@@ -215,6 +216,9 @@ func (q *sigQueue) take(sig int, si *SigInfo) {
 	q.unlink(prev, found)
 	*si = found.info
 	found.drop(si)
+	if found.timer == nil {
+		q.spare = found
+	}
 }
 
 func (q *sigQueue) unlink(prev, e *queued) {
@@ -370,7 +374,12 @@ func (t *Thread) queue(q *sigQueue, si *SigInfo, timer *queued) error {
 	}
 	e := timer
 	if e == nil {
-		e = &queued{info: *si}
+		if e = q.spare; e != nil {
+			q.spare = nil
+			e.info = *si
+		} else {
+			e = &queued{info: *si}
+		}
 		u := t.user
 		if n := u.sigpending.Add(1); uint64(n) > t.Process.Limit(RlimitSigpending) && sig >= sigRTMin {
 			u.sigpending.Add(-1)

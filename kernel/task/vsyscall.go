@@ -25,8 +25,8 @@ func (t *Thread) vsyscall(addr uintptr) bool {
 		now := clock.Timespec(clock.Realtime())
 		if t.RDI != 0 {
 			var b [16]byte
-			put64(b[:], uint64(now.Sec))
-			put64(b[8:], uint64(now.Nsec/1000))
+			le.PutUint64(b[:], uint64(now.Sec))
+			le.PutUint64(b[8:], uint64(now.Nsec/1000))
 			ok = t.writable(t.RDI, b[:])
 		}
 		if t.RSI != 0 && ok {
@@ -36,12 +36,12 @@ func (t *Thread) vsyscall(addr uintptr) bool {
 		result = clock.Realtime() / clock.Second
 		if t.RDI != 0 {
 			var b [8]byte
-			put64(b[:], uint64(result))
+			le.PutUint64(b[:], uint64(result))
 			ok = t.writable(t.RDI, b[:])
 		}
 	case 0x800:
 		var b [4]byte
-		put32(b[:], uint32(cpu.CurrentCPU()))
+		le.PutUint32(b[:], uint32(cpu.CurrentCPU()))
 		if t.RDI != 0 {
 			ok = t.writable(t.RDI, b[:])
 		}
@@ -60,7 +60,7 @@ func (t *Thread) vsyscall(addr uintptr) bool {
 		return true
 	}
 	t.RAX = uint64(result)
-	t.RIP = get64(ret[:])
+	t.RIP = le.Uint64(ret[:])
 	t.RSP += 8
 	return true
 }
