@@ -13,6 +13,8 @@ const (
 	fDupfdQuery   = 0x403 // F_DUPFD_QUERY
 	fCreatedQuery = 0x404 // F_CREATED_QUERY
 
+	dnMultishot = 0x80000000 // DN_MULTISHOT
+
 	ownerTID, ownerPID, ownerPGRP = 0, 1, 2 // F_OWNER_*
 )
 
@@ -125,7 +127,10 @@ func (t Thread) fcntl(fd int32, cmd uint32, arg uint64) (int, error) {
 		if !f.Inode.IsDir() {
 			return 0, unix.ENOTDIR
 		}
-		return 0, unix.EINVAL
+		if arg&^dnMultishot == 0 { // ends notification, of which there is none
+			return 0, nil
+		}
+		return 0, unix.EINVAL // as without CONFIG_DNOTIFY
 	case unix.F_GETPIPE_SZ, unix.F_SETPIPE_SZ:
 		p := pipe.Of(f)
 		if p == nil {

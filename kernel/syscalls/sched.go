@@ -33,6 +33,9 @@ func (t Thread) sched_getaffinity(pid int32, size uint64, mask mm.Addr) (int, er
 	if size*8 < uint64(cpu.CPUs()) || size%8 != 0 {
 		return 0, unix.EINVAL
 	}
+	if pid < 0 { // where its kin say EINVAL
+		return 0, unix.ESRCH
+	}
 	o, err := t.threadOf(pid)
 	if err != nil {
 		return 0, err

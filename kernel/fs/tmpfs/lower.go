@@ -40,9 +40,21 @@ func NewOver(lower *vfs.Inode, data string) (*vfs.Superblock, error) {
 	// New inodes are numbered where no lower file system counts to.
 	fs.nextIno.Store(1 << 48)
 	fs.changed = make(map[uint64]*node)
+	fs.lower = lower.FS
 	fs.sb.Root = fs.over(lower)
 	fs.sb.Root.Ops.(*node).change()
 	return &fs.sb, nil
+}
+
+// lowerStatfs counts what the lower file system holds as used space.
+func (fs *filesystem) lowerStatfs(st *unix.Statfs_t) {
+	if fs.lower == nil || fs.lower.Statfs == nil {
+		return
+	}
+	var l unix.Statfs_t
+	fs.lower.Statfs(&l)
+	st.Blocks += (l.Blocks - l.Bfree) * uint64(max(l.Bsize, 512)) / mm.PageSize
+	st.Files += l.Files - l.Ffree
 }
 
 // over returns the inode that stands on lower. Those with several names must

@@ -40,6 +40,7 @@ type filesystem struct {
 	inodes    atomic.Int64
 	nextIno   atomic.Uint64
 	opts      atomic.Pointer[options]
+	lower     *vfs.Superblock // of an overlay; nil otherwise
 
 	// mu guards changed: the nodes that differ from the lower inode they
 	// stand on, by its number. Who is in there stays in memory.
@@ -254,6 +255,7 @@ func (fs *filesystem) statfs(st *unix.Statfs_t) {
 	if n := fs.maxInodes.Load(); n != 0 {
 		st.Files, st.Ffree = uint64(n), uint64(max(n-fs.inodes.Load(), 0))
 	}
+	fs.lowerStatfs(st)
 }
 
 // release gives all pages back when the last mount is gone and nothing is open.
