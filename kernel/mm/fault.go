@@ -40,10 +40,12 @@ const (
 var OutOfMemory func(as *AddressSpace) bool
 
 // maxAhead is the most pages that one anonymous fault maps; aroundPages the
-// window around a file fault (Linux's fault_around_bytes, 64 KiB).
+// window around a file fault (Linux's fault_around_bytes, 64 KiB); missPages
+// the window that is read when the page is not in the cache (Linux's 128 KiB).
 const (
 	maxAhead    = 64
 	aroundPages = 16
+	missPages   = 32
 )
 
 // Fault makes addr accessible, for the fault handler and for copying. It
@@ -323,8 +325,8 @@ func (as *AddressSpace) fillForFault(v *VMA, addr Addr) outcome {
 		n = v.window(addr, 0)
 		v.mapped(addr, n)
 	} else if v.flags&vmRandRead == 0 {
-		first := idx &^ (aroundPages - 1)
-		n = aroundPages
+		first := idx &^ (missPages - 1)
+		n = missPages
 		idx = max(first, v.off)
 		n -= int(idx - first)
 	}

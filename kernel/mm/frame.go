@@ -1,6 +1,7 @@
 package mm
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -139,12 +140,15 @@ func (s *frameShard) refill() bool {
 	if tight := got < shardBatch; tight != memoryTight.Load() {
 		memoryTight.Store(tight)
 	}
+	if total, free := cpu.FrameStats(); free < total/lowWater {
+		wakeReclaimer()
+	}
 	return got > 0
 }
 
 // allocSlow looks in the other shards and then evicts.
 func allocSlow(flags uint32) uint32 {
-	for try := 0; try < 4; try++ {
+	for idle := 0; ; {
 		for i := range shards {
 			s := &shards[i]
 			s.mu.Lock()
@@ -159,11 +163,15 @@ func allocSlow(flags uint32) uint32 {
 			}
 			s.mu.Unlock()
 		}
-		if Reclaim(2*shardBatch) == 0 {
+		if Reclaim(2*shardBatch) > 0 {
+			continue
+		}
+		// Another may be at it, with what it has evicted on its way here.
+		if idle++; idle == 4 {
 			return 0
 		}
+		runtime.Gosched()
 	}
-	return 0
 }
 
 // allocZeroed returns a zeroed frame, or 0.

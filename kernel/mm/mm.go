@@ -24,8 +24,8 @@
 //	└ PageCache.mapMu      which VMAs map a cache; start, end, off of those VMAs
 //	  └ frame.mu           of a last-level page table: its entries
 //	    └ PageCache.mu     the pages of one cache
-//	      ├ lru.mu         the clock of evictable chunks
 //	      └ frameShard.mu  free frames
+//	        └ lru.mu       the clock of evictable chunks
 //	AddressSpace.tables    (under mu) the upper page-table levels
 //	PageCache.syncMu       before everything else: one writeback at a time
 //

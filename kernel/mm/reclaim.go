@@ -82,16 +82,64 @@ func Reclaim(n int) int {
 			break
 		}
 	}
-	// The layer below has nothing left: some for it and the Go heap.
-	if total, free := cpu.FrameStats(); freed >= 2*shardBatch && free < total/64 {
-		s := &shards[cpu.CurrentCPU()&(shardCount-1)]
+	return freed
+}
+
+// The share of memory below which the reclaimer is woken, and up to which it
+// evicts. The layer below keeps a reserve for the Go heap, which takes pages
+// without asking; this is what fills it again when nothing else allocates.
+const (
+	lowWater  = 64
+	highWater = 32
+)
+
+// reclaimerState is the reclaimer's: a goroutine that is started when memory
+// first runs low and stays.
+type reclaimerState struct {
+	once sync.Once
+	wake chan struct{}
+}
+
+var reclaimer reclaimerState
+
+func (r *reclaimerState) run() {
+	for range r.wake {
+		for {
+			total, free := cpu.FrameStats()
+			if free >= total/highWater || Reclaim(2*shardBatch) == 0 {
+				break
+			}
+			drainShards()
+		}
+	}
+}
+
+// drainShards gives free frames back to the layer below, all but a few.
+func drainShards() {
+	for i := range shards {
+		s := &shards[i]
 		s.mu.Lock()
-		if s.n > shardBatch {
+		for s.n > shardBatch/2 {
 			s.spill()
 		}
 		s.mu.Unlock()
 	}
-	return freed
+}
+
+// wakeReclaimer has the reclaimer look at what is free. It does not block.
+func wakeReclaimer() {
+	if lru.len() == 0 {
+		return // nothing to evict
+	}
+	r := &reclaimer
+	r.once.Do(func() {
+		r.wake = make(chan struct{}, 1)
+		go r.run()
+	})
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 }
 
 // evict drops the pages of ch that nobody uses; with mapped set also those
