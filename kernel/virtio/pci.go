@@ -25,6 +25,7 @@ const (
 	pciCommandNoINTx  = 1 << 10
 	pciStatusHasCaps  = 1 << 20 // status is the upper half of the command word
 	pciCapVendor      = 0x09
+	pciCapMSIX        = 0x11
 	pciVendorVirtio   = 0x1af4
 	pciFirstDevice    = 0x1000
 	pciFirstModern    = 0x1040
@@ -37,6 +38,18 @@ const (
 	pciMultiFunction  = 1 << 23
 	pciNoDevice       = 0xffffffff
 	pciMaxMappedBytes = 1 << 20
+)
+
+// MSI-X (PCI Local Bus Specification 3.0, 6.8.2): bits of the message control,
+// which is the upper half of the capability's first word, and the table.
+const (
+	msixEnable    = 1 << 31
+	msixMaskAll   = 1 << 30
+	msixTable     = 4 // register: BAR in the low three bits, offset
+	msixEntrySize = 16
+	msixAddress   = 0
+	msixData      = 8
+	msixControl   = 12
 )
 
 // Structures that virtio's vendor capabilities locate (4.1.4).
@@ -80,6 +93,9 @@ type pciDevice struct {
 	config     registers
 	multiplier uint32
 	offsets    []uint16 // queue_notify_off by queue
+	queues     []int    // those that were set
+	msix       uint32   // where the capability is, 0 when there is none
+	message    bool     // interrupts are messages: nothing to acknowledge
 }
 
 func pciRead(where uint32, off uint32) uint32 {
@@ -139,8 +155,11 @@ func (d *pciDevice) locate() error {
 			break
 		}
 		head := pciRead(d.where, at)
-		if head&0xff == pciCapVendor {
+		switch head & 0xff {
+		case pciCapVendor:
 			d.structure(at, head>>24)
+		case pciCapMSIX:
+			d.msix = at
 		}
 		at = head >> 8 & 0xfc
 	}
@@ -148,8 +167,8 @@ func (d *pciDevice) locate() error {
 		return Error(d.Name() + ": the modern interface is missing or its memory is not assigned")
 	}
 	d.irq = int(pciRead(d.where, pciInterrupt) & 0xff)
-	if d.irq == 0 || d.irq == pciInterruptNone {
-		return Error(d.Name() + ": the firmware assigned no interrupt line")
+	if d.msix == 0 && (d.irq == 0 || d.irq == pciInterruptNone) {
+		return Error(d.Name() + ": no interrupt: the firmware assigned no line")
 	}
 	return nil
 }
@@ -177,24 +196,30 @@ func (d *pciDevice) structure(at, kind uint32) {
 	if where == nil || where.size != 0 {
 		return
 	}
+	if kind == capNotify {
+		d.multiplier = pciRead(d.where, at+16)
+	}
+	*where = d.mapBAR(bar, off, size)
+}
+
+// mapBAR maps a part of one of the device's memory ranges; the result is empty
+// when that is not memory or has no address.
+func (d *pciDevice) mapBAR(bar, off, size uint32) registers {
 	low := pciRead(d.where, pciBAR0+4*bar)
 	if low&pciBARIsIO != 0 {
-		return
+		return registers{}
 	}
 	base := uint64(low &^ 15)
 	if low&pciBARTypeMask == pciBARIs64 && bar < 5 {
 		base |= uint64(pciRead(d.where, pciBAR0+4*bar+4)) << 32
 	}
 	if base == 0 {
-		return
-	}
-	if kind == capNotify {
-		d.multiplier = pciRead(d.where, at+16)
+		return registers{}
 	}
 	pa := cpu.PhysAddr(base) + cpu.PhysAddr(off)
 	offset := uintptr(pa % cpu.PageSize)
 	length := (offset + uintptr(size) + cpu.PageSize - 1) &^ (cpu.PageSize - 1)
-	*where = registers{base: cpu.MapMMIO(pa-cpu.PhysAddr(offset), length) + offset, size: uintptr(size)}
+	return registers{base: cpu.MapMMIO(pa-cpu.PhysAddr(offset), length) + offset, size: uintptr(size)}
 }
 
 func (d *pciDevice) Name() string {
@@ -250,6 +275,7 @@ func (d *pciDevice) SetQueue(i, size int, desc, driver, device cpu.PhysAddr) {
 		d.offsets = append(d.offsets, 0)
 	}
 	d.offsets[i] = d.common.read16(commonQueueOff)
+	d.queues = append(d.queues, i)
 	d.common.write16(commonQueueOn, 1)
 }
 
@@ -272,7 +298,11 @@ func (d *pciDevice) Notify(i int) {
 }
 
 // Acknowledge reads the ISR status, which clears it (4.1.4.5).
-func (d *pciDevice) Acknowledge() { d.isr.read8(0) }
+func (d *pciDevice) Acknowledge() {
+	if !d.message {
+		d.isr.read8(0)
+	}
+}
 
 func (d *pciDevice) Config8(off int) uint8   { return d.config.read8(uintptr(off)) }
 func (d *pciDevice) Config16(off int) uint16 { return d.config.read16(uintptr(off)) }
@@ -288,4 +318,47 @@ func (d *pciDevice) Config64(off int) uint64 {
 	}
 }
 
-func (d *pciDevice) HandleIRQ(fn func()) error { return handleLine(d.irq, fn) }
+// HandleIRQ takes messages (MSI-X) where the device has them, else its line.
+func (d *pciDevice) HandleIRQ(fn func()) error {
+	if d.handleMSIX(fn) {
+		return nil
+	}
+	if d.irq == 0 || d.irq == pciInterruptNone {
+		return Error(d.Name() + ": no interrupt: the firmware assigned no line")
+	}
+	return handleLine(d.irq, fn)
+}
+
+// handleMSIX gives all queues the first vector (4.1.5.1.2); it reports false,
+// with MSI-X off, when the device does not take it.
+func (d *pciDevice) handleMSIX(fn func()) bool {
+	if d.msix == 0 {
+		return false
+	}
+	where := pciRead(d.where, d.msix+msixTable)
+	table := d.mapBAR(where&7, where&^7, msixEntrySize)
+	if table.size == 0 {
+		return false
+	}
+	addr, data, err := cpu.HandleMSI(fn)
+	if err != nil {
+		return false
+	}
+	head := pciRead(d.where, d.msix)
+	pciWrite(d.where, d.msix, head|msixEnable|msixMaskAll)
+	table.write32(msixAddress, uint32(addr))
+	table.write32(msixAddress+4, uint32(addr>>32))
+	table.write32(msixData, data)
+	table.write32(msixControl, 0)
+	for _, i := range d.queues {
+		d.common.write16(commonQueueSel, uint16(i))
+		d.common.write16(commonQueueMSIX, 0)
+		if d.common.read16(commonQueueMSIX) != 0 {
+			pciWrite(d.where, d.msix, head&^(msixEnable|msixMaskAll))
+			return false
+		}
+	}
+	pciWrite(d.where, d.msix, head&^msixMaskAll|msixEnable)
+	d.message = true
+	return true
+}

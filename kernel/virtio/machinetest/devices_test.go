@@ -278,6 +278,20 @@ func TestSharedDirectory(t *testing.T) {
 func TestStdinToStdout(t *testing.T) {
 	in, out, _ := devices.streams.Stdio()
 	c := vfstest.New()
+	for _, f := range []*vfs.File{in, out} {
+		if f.Inode.Type() != unix.S_IFIFO {
+			t.Errorf("type %#o", f.Inode.Type())
+		}
+		if _, err := f.Lseek(c, 0, unix.SEEK_CUR); err != error(unix.ESPIPE) {
+			t.Errorf("lseek: %v", err)
+		}
+		if _, err := f.Ops.Mmap(f); err != error(unix.ENODEV) {
+			t.Errorf("mmap: %v", err)
+		}
+	}
+	if _, err := c.Write(in, []byte("x")); err == nil {
+		t.Error("stdin was written to")
+	}
 	buf := make([]byte, 128<<10)
 	start := clock.Now()
 	total := 0
