@@ -189,7 +189,10 @@ func (p *Process) becomeZombie() (after func()) {
 		}
 	}
 	p.state = zombie
-	p.group.hangupIfOrphaned(p)
+	// Only the last tie to the session outside the group can orphan it by going.
+	if q := p.parent; q != nil && q.group != nil && q.group != p.group && q.group.session == p.group.session {
+		p.group.hangupIfOrphaned(p)
+	}
 	p.report()
 	p.ended.Notify(wait.In)
 	return after
