@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
 )
 
 // Dentry is a name in a directory, and the cache of a look-up.
@@ -71,10 +73,17 @@ func (d *Dentry) set(flag uint32) {
 
 const (
 	dcacheBuckets = 4096
-	// DefaultDentries bounds the dentry cache unless SetDentryLimit says
-	// otherwise; a dentry and its inode take about half a KiB.
-	DefaultDentries = 16384
+
+	// A dentry and its inodes take about a KiB. Unless SetDentryLimit says
+	// otherwise, those that nobody uses get a sixteenth of the memory.
+	dentryBytes = 1024
+	dentryShare = 16
 )
+
+func defaultDentries() int {
+	total, _ := cpu.FrameStats()
+	return max(256, min(int(total)*(cpu.PageSize/dentryBytes)/dentryShare, 1<<16))
+}
 
 // dcache is the one dentry cache. mu guards the chains against other
 // writers, the pruning list and count. It is a leaf.
@@ -93,6 +102,13 @@ func SetDentryLimit(n int) {
 	dcache.mu.Lock()
 	dcache.limit = max(n, 64)
 	dcache.mu.Unlock()
+}
+
+// CachedDentries is the number of dentries in the cache.
+func CachedDentries() int {
+	dcache.mu.Lock()
+	defer dcache.mu.Unlock()
+	return dcache.count
 }
 
 func hashName(seed uint32, name string) uint32 {
@@ -232,7 +248,7 @@ func dcacheInsert(e *Dentry) *Dentry {
 	}
 	e.hash()
 	if dcache.limit == 0 {
-		dcache.limit = DefaultDentries
+		dcache.limit = defaultDentries()
 	}
 	for tries := 0; dcache.count > dcache.limit && tries < 32 && n < len(dropped); tries++ {
 		d := dcache.head

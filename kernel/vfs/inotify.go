@@ -56,6 +56,9 @@ var watchMu sync.Mutex
 // watchSet is the watches of an inode: immutable once published.
 type watchSet struct{ list []*watch }
 
+// watched are all watches; under watchMu.
+var watched map[*watch]struct{}
+
 // watch is one watch. mask is changed by inotify_add_watch while hooks read it.
 type watch struct {
 	in    *Inotify
@@ -138,6 +141,10 @@ func (in *Inotify) Add(p Path, mask uint32) (int, error) {
 		list = set.list
 	}
 	i.watch.Store(&watchSet{append(slices.Clone(list), w)})
+	if watched == nil {
+		watched = make(map[*watch]struct{})
+	}
+	watched[w] = struct{}{}
 	watching.Add(1)
 	return w.wd, nil
 }
@@ -162,6 +169,7 @@ func (w *watch) unlink() bool {
 		return false
 	}
 	delete(w.in.watches, w.wd)
+	delete(watched, w)
 	list := slices.DeleteFunc(slices.Clone(w.inode.watch.Load().list), func(o *watch) bool { return o == w })
 	if len(list) == 0 {
 		w.inode.watch.Store(nil)
@@ -393,6 +401,24 @@ func notifyMove(dir *Inode, name string, newDir *Inode, newName string, i, repla
 
 // forgetWatches ends the watches of an inode that is gone.
 func (i *Inode) forgetWatches() { i.endWatches(unix.IN_DELETE_SELF) }
+
+// endWatchesOf tells the watches of a file system that it was unmounted.
+func endWatchesOf(sb *Superblock) {
+	if watching.Load() == 0 {
+		return
+	}
+	watchMu.Lock()
+	var inodes []*Inode
+	for w := range watched {
+		if w.inode.FS == sb {
+			inodes = append(inodes, w.inode)
+		}
+	}
+	watchMu.Unlock()
+	for _, i := range inodes {
+		i.endWatches(unix.IN_UNMOUNT)
+	}
+}
 
 func (i *Inode) endWatches(ev uint32) {
 	set := i.watch.Load()

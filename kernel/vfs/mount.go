@@ -27,6 +27,8 @@ type Mount struct {
 	// mounts do not propagate, there being nobody to propagate to.
 	shared   atomic.Int32
 	expiring atomic.Bool
+	dropped  atomic.Bool // in no tree any more
+	finished atomic.Bool
 }
 
 // mountPoint is a place in a parent mount; parent is nil for the root mount.
@@ -71,8 +73,8 @@ func (m *Mount) get() {
 }
 
 func (m *Mount) put() {
-	if m != nil {
-		m.refs.Add(-1)
+	if m != nil && m.refs.Add(-1) == 0 && m.dropped.Load() {
+		m.finish()
 	}
 }
 
@@ -258,9 +260,21 @@ func (ns *MountNamespace) publish(points map[mountPoint]*Mount) {
 	ns.changed.Notify(wait.Err | wait.Pri)
 }
 
-// drop ends a mount that is no longer in a tree.
+// drop ends a mount that is no longer in a tree: now, or with the last file
+// that is open below it.
 func (m *Mount) drop() {
-	if m.SB.mounts.Add(-1) == 0 && m.SB.Release != nil {
+	m.dropped.Store(true)
+	if m.refs.Load() == 0 {
+		m.finish()
+	}
+}
+
+func (m *Mount) finish() {
+	if m.finished.Swap(true) || m.SB.mounts.Add(-1) != 0 {
+		return
+	}
+	endWatchesOf(m.SB)
+	if m.SB.Release != nil {
 		m.SB.Release()
 	}
 }

@@ -364,6 +364,75 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+func TestUnmountEndsWatchesAndKeepsOpenFiles(t *testing.T) {
+	tmpfs.Register()
+	sb, _ := tmpfs.New("")
+	h := newHusk(t, sb)
+	_ = h.mkdir("/m", 0o755)
+	if err := vfs.MountCall(h.c, "none", "/m", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := h.open("/m/f", unix.O_CREAT|unix.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = h.write(fd, "data", 0)
+	h.startInotify()
+	defer h.stopInotify()
+	if _, err := h.watch("/m", unix.IN_CREATE); err != nil {
+		t.Fatal(err)
+	}
+	if err := vfs.Unmount(h.c, "/m", unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := h.read(fd, 10, 0); s != "data" {
+		t.Errorf("a file of a detached mount reads %q, %v", s, err)
+	}
+	if ev := h.events(); len(ev) != 0 {
+		t.Error("events before the last file is closed:", showEvents(ev, nil))
+	}
+	_ = h.close(fd)
+	if got := showEvents(h.events(), nil); got != " [1 2000 0 0] [1 8000 0 0]" {
+		t.Error("events of the unmount:", got)
+	}
+}
+
+// TestDentryCacheIsBounded looks at more names than the cache may hold.
+func TestDentryCacheIsBounded(t *testing.T) {
+	sb, _ := tmpfs.New("")
+	h := newHusk(t, sb)
+	vfs.SetDentryLimit(100)
+	defer vfs.SetDentryLimit(1 << 14)
+	if err := h.mkdir("/dir", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	keep, _ := h.open("/dir/keep", unix.O_CREAT|unix.O_RDWR, 0o600)
+	for i := range 3000 {
+		name := fmt.Sprintf("/dir/%d", i)
+		if i%2 == 0 {
+			fd, err := h.open(name, unix.O_CREAT|unix.O_WRONLY, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = h.write(fd, name, 0)
+			_ = h.close(fd)
+		} else if _, err := h.stat(name, true); err != unix.ENOENT {
+			t.Fatal(name, err)
+		}
+	}
+	if n := vfs.CachedDentries(); n > 300 {
+		t.Error(n, "dentries are cached")
+	}
+	for i := 0; i < 3000; i += 2 { // what was pruned is found again
+		if st, err := h.stat(fmt.Sprintf("/dir/%d", i), true); err != nil {
+			t.Fatal(i, st, err)
+		}
+	}
+	if _, err := h.write(keep, "x", 0); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestConcurrentNames lets threads make, move, open and remove the same names
 // at once, and then looks whether the tree still hangs together.
 func TestConcurrentNames(t *testing.T) {
