@@ -152,7 +152,7 @@ func (as *AddressSpace) ownRange(start, end Addr) bool {
 // protectEntries brings the entries of [start, end) in line with v's flags.
 // Write permission comes back with the next write fault.
 func (as *AddressSpace) protectEntries(v *VMA, start, end Addr) {
-	found := false
+	narrowed := false
 	for a := start; a < end; {
 		p, at := as.nextTable(a, end)
 		if p == nil {
@@ -177,13 +177,23 @@ func (as *AddressSpace) protectEntries(v *VMA, start, end Addr) {
 			}
 			if fresh := e&pteAddr | bits; fresh != e {
 				store(&t[i], fresh)
-				found = true
+				narrowed = narrowed || narrows(e, fresh)
 			}
 		}
 		f.mu.Unlock()
 		a = stop
 	}
-	if found {
+	if narrowed {
 		cpu.FlushRange(as.root, uintptr(start), uintptr(end))
 	}
+}
+
+// narrows tells whether an entry permits less than before. A TLB that knows
+// the wider one must forget it; one that knows the narrower finds out by a
+// fault that needs nothing done.
+func narrows(old, fresh uint64) bool {
+	if old&ptePresent == 0 {
+		return false
+	}
+	return fresh&ptePresent == 0 || old&pteWrite&^fresh != 0 || fresh&pteNoExec&^old != 0
 }

@@ -93,7 +93,11 @@ func (as *AddressSpace) Put() {
 		return
 	}
 	as.delist()
-	as.mu.Lock()
+	if !as.mu.TryLock() {
+		// Nobody can hold it now, unless the kernel failed in a call that
+		// did: then this memory is lost, and the rest goes on.
+		return
+	}
 	cpu.ReleaseRoot(as.root)
 	vmas := as.vmas
 	as.vmas = nil
