@@ -161,14 +161,12 @@ func storeIgnored(c vfs.Caller, _ none, value string) error {
 	return err
 }
 
-// storeHugePages refuses huge pages, of which there are none.
-func storeHugePages(c vfs.Caller, _ none, value string) error {
-	v, err := pseudo.ParseInt(value)
-	if err == nil && v != 0 {
-		return nil // Linux too reserves what it can and reports no error
-	}
-	return err
-}
+// storeText accepts a word that nothing looks at.
+func storeText(vfs.Caller, none, string) error { return nil }
+
+// storeHugePages accepts a number of huge pages and reserves none: Linux too
+// reserves what it can and reports no error.
+func storeHugePages(c vfs.Caller, n none, value string) error { return storeIgnored(c, n, value) }
 
 func storeDropCaches(c vfs.Caller, _ none, value string) error {
 	v, err := pseudo.ParseInt(value)

@@ -334,12 +334,12 @@ func showMeminfo(t *text, c vfs.Caller, _ none) error {
 		start := len(*t)
 		t.S(l.key)
 		t.C(':')
-		t.PadTo(start, 16)
 		v := l.pages * kB
 		if l.key == "VmallocTotal" {
 			v = 34359738367 // all of it in kB, one short of 2^35
 		}
-		t.UW(v, 8)
+		t.PadTo(start, 16)
+		t.UW(v, 24-(len(*t)-start))
 		t.S(" kB\n")
 	}
 	for _, key := range [...]string{"HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"} {

@@ -3,12 +3,19 @@ package pseudo
 import "strconv"
 
 // Text is a text under construction.
+//
+// The two methods that are called most are not inlined: tables of figures are
+// mostly calls to them, and inlined they were a quarter of package proc.
 type Text []byte
 
 // S appends a string.
+//
+//go:noinline
 func (t *Text) S(s string) { *t = append(*t, s...) }
 
 // C appends a byte.
+//
+//go:noinline
 func (t *Text) C(b byte) { *t = append(*t, b) }
 
 // U appends a number.
