@@ -210,6 +210,11 @@ func (d *Dentry) lookup(c Caller, name string, hash uint32) (*Dentry, error) {
 	if i == nil && dir.FS != nil && dir.FS.NoNegative {
 		return e, nil // known to nobody else; made positive it is inserted
 	}
+	if i != nil {
+		if _, ok := i.Ops.(Transient); ok {
+			return e, nil
+		}
+	}
 	return dcacheInsert(e), nil
 }
 

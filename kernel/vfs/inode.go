@@ -140,6 +140,14 @@ type Revalidator interface {
 	Revalidate(d *Dentry) bool
 }
 
+// Transient is implemented by InodeOps whose dentries are not worth caching,
+// since what they stand for comes and goes by itself (/proc/PID): each look-up
+// makes inode and dentry anew, and the garbage collector takes them. Nothing
+// can be mounted on them for others to find.
+type Transient interface {
+	Transient()
+}
+
 // BaseInode gives the answers of an inode that can do nothing. Linux: ENOTDIR
 // for look-ups in a file, EPERM for creating in a directory without methods,
 // EINVAL for readlink of others, EOPNOTSUPP for extended attributes.

@@ -54,7 +54,7 @@ var flagWords = [...]struct {
 	}},
 	{leaf7ECX, [32]string{
 		1: "avx512vbmi", 2: "umip", 3: "pku", 4: "ospke", 5: "waitpkg", 6: "avx512_vbmi2", 8: "gfni", 9: "vaes",
-		10: "vpclmulqdq", 11: "avx512_vnni", 12: "avx512_bitalg", 13: "tme", 14: "avx512_vpopcntdq", 16: "la57", 22: "rdpid", 24: "bus_lock_detect",
+		10: "vpclmulqdq", 11: "avx512_vnni", 12: "avx512_bitalg", 13: "tme", 14: "avx512_vpopcntdq", 22: "rdpid", 24: "bus_lock_detect",
 		25: "cldemote", 27: "movdiri", 28: "movdir64b", 29: "enqcmd",
 	}},
 	{leaf7EDX, [32]string{

@@ -217,3 +217,12 @@ type stranger struct{ *task.Thread }
 func (stranger) Cred() *cred.Cred   { return cred.User(1000, 1000, nil) }
 func (stranger) TGID() int          { return 99999 }
 func (stranger) Self() *task.Thread { return nil }
+
+func BenchmarkMount(b *testing.B) {
+	b.ReportAllocs()
+	for range b.N {
+		if _, err := mount(nil, "proc", 0, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

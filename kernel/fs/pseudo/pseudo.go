@@ -59,7 +59,7 @@ type Dir[S any] struct {
 // Tree is what all entries below one root have in common.
 type Tree[S any] struct {
 	// Alive says whether the subject is still there: if not, names are not
-	// found and dentries are dropped. Nil: always.
+	// found and reads fail. Nil: always, and then dentries are cached.
 	Alive func(s S) bool
 	// Owner returns the owner of an inode with this mode; nil: the superuser.
 	Owner func(s S, mode uint32) (uid, gid uint32)
@@ -117,16 +117,9 @@ type node[S any] struct {
 // mortal is a node whose subject may go away.
 type mortal[S any] struct{ node[S] }
 
-// Revalidate implements vfs.Revalidator.
-func (n *mortal[S]) Revalidate(d *vfs.Dentry) bool {
-	if !n.tree.Alive(n.subject) {
-		return false
-	}
-	if i := d.Inode(); i != nil {
-		n.own(i)
-	}
-	return true
-}
+// Transient implements vfs.Transient: dead processes must not stay in memory
+// for the sake of cached names.
+func (*mortal[S]) Transient() {}
 
 // own brings the owner up to date: a process may have changed its user.
 func (n *node[S]) own(i *vfs.Inode) {
