@@ -10,7 +10,9 @@ import (
 
 // table is the names of a directory, in the order of their creation. Each has
 // an offset that stays when others come and go, so that a reader of the
-// directory sees every lasting name exactly once. DirMu guards it.
+// directory sees every lasting name exactly once. The newest is listed first,
+// as Linux does; a position in the directory is the offset of the name before
+// it. DirMu guards the table.
 type table struct {
 	byName map[string]*entry
 	list   []slot // ascending by offset
@@ -34,8 +36,8 @@ type entry struct {
 	inode  *vfs.Inode
 }
 
-// firstOffset follows those of "." and "..".
-const firstOffset = 2
+// startOfNames is the position after "." and ".."; offsets lie above it.
+const startOfNames = 2
 
 // lowerOffset is where the names of the lower directory begin.
 const lowerOffset = int64(1) << 40
@@ -45,7 +47,7 @@ func (t *table) get(name string) *entry { return t.byName[name] }
 func (t *table) add(name string, i *vfs.Inode) {
 	if t.byName == nil {
 		t.byName = make(map[string]*entry)
-		t.next = firstOffset
+		t.next = startOfNames + 1
 	}
 	if old := t.byName[name]; old != nil { // a whiteout
 		t.remove(name)
@@ -121,21 +123,25 @@ func readOwn(f *vfs.File, pos *int64, emit func(vfs.Dirent) bool) (bool, error) 
 		if p := f.Path.Dentry.Parent(); p != nil {
 			ino = p.Inode().Ino
 		}
-		if !emit(vfs.Dirent{Name: "..", Ino: ino, Type: unix.DT_DIR, Next: firstOffset}) {
+		if !emit(vfs.Dirent{Name: "..", Ino: ino, Type: unix.DT_DIR, Next: startOfNames}) {
 			return false, nil
 		}
-		*pos = firstOffset
+		*pos = startOfNames
 	}
 	if *pos < lowerOffset {
-		for _, s := range n.dir.list[n.dir.index(*pos):] {
-			e := s.entry
+		at := len(n.dir.list)
+		if *pos > startOfNames {
+			at = n.dir.index(*pos)
+		}
+		for at--; at >= 0; at-- {
+			e := n.dir.list[at].entry
 			if e == nil || e.inode == nil {
 				continue
 			}
-			if !emit(vfs.Dirent{Name: e.name, Ino: e.inode.Ino, Type: e.inode.DType(), Next: e.offset + 1}) {
+			if !emit(vfs.Dirent{Name: e.name, Ino: e.inode.Ino, Type: e.inode.DType(), Next: e.offset}) {
 				return false, nil
 			}
-			*pos = e.offset + 1
+			*pos = e.offset
 		}
 	}
 	return true, nil
