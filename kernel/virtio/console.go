@@ -26,7 +26,8 @@ const (
 	ctlSize = 8 // id le32, event le16, value le16
 
 	maxPorts     = 8  // ports this driver serves; husk has at most five
-	ctlRing      = 32 // control buffers: QEMU drops a message it finds no buffer for
+	ctlRing      = 32 // of the control queues
+	ctlBuffers   = 28 // posted: QEMU drops a message it finds no buffer for
 	ctlBufSize   = 64 // a message and the longest name that is kept
 	settleRounds = 1 << 22
 )
@@ -68,7 +69,7 @@ func OpenConsole(t Transport) (*Console, error) {
 		return c, nil
 	}
 	c.mu.Lock()
-	for i := range ctlRing {
+	for i := range ctlBuffers {
 		c.ctlRx.Add(nil, []Segment{c.ctlBuffer(i)}, uint32(i))
 	}
 	c.ctlRx.Arm()
@@ -86,11 +87,15 @@ func (c *Console) setup(features uint64) error {
 		if ports == 0 {
 			return Error(c.t.Name() + ": the console has no ports")
 		}
+	}
+	var pool queuePool
+	pool.grow(2+2*ports, 2*ctlRing+ports*(rxRing+txRing))
+	if features&consoleMultiport != 0 {
 		var err error
-		if c.ctlRx, err = newQueue(c.t, 2, ctlRing, features); err != nil {
+		if c.ctlRx, err = pool.queue(c.t, 2, ctlRing, features); err != nil {
 			return err
 		}
-		if c.ctlTx, err = newQueue(c.t, 3, ctlRing, features); err != nil {
+		if c.ctlTx, err = pool.queue(c.t, 3, ctlRing, features); err != nil {
 			return err
 		}
 		if c.ctlRx.Size() < ctlRing || c.ctlTx.Size() < ctlRing {
@@ -103,17 +108,19 @@ func (c *Console) setup(features uint64) error {
 			return Error(c.t.Name() + ": no memory for control messages")
 		}
 	}
-	for id := range ports {
-		p := &Port{console: c, id: uint32(id)}
+	all := make([]Port, ports)
+	for id := range all {
+		p := &all[id]
+		p.console, p.id = c, uint32(id)
 		first := 0 // 5.3.2: queues 2 and 3 are the control queues
 		if id > 0 {
 			first = 2 + 2*id
 		}
 		var err error
-		if p.rx, err = newQueue(c.t, first, rxRing, features); err != nil {
+		if p.rx, err = pool.queue(c.t, first, rxRing, features); err != nil {
 			return err
 		}
-		if p.tx, err = newQueue(c.t, first+1, txRing, features); err != nil {
+		if p.tx, err = pool.queue(c.t, first+1, txRing, features); err != nil {
 			return err
 		}
 		c.ports = append(c.ports, p)

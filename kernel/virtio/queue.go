@@ -62,6 +62,29 @@ const tableEntries = cpu.PageSize / 16
 
 // newQueue sets queue index of the device up with at most size entries.
 func newQueue(t Transport, index, size int, features uint64) (*Queue, error) {
+	var pool queuePool
+	pool.grow(1, size)
+	return pool.queue(t, index, size, features)
+}
+
+// queuePool is room for the queues of one device: the console has a dozen,
+// and allocating them one by one would be felt at boot.
+type queuePool struct {
+	queues []Queue
+	links  []uint16
+	chains []chain
+	fresh  []uint16 // links as they are at first, of the largest queue so far
+}
+
+// grow makes room for n queues of entries descriptors in all.
+func (pool *queuePool) grow(n, entries int) {
+	pool.queues = make([]Queue, n)
+	pool.links = make([]uint16, entries)
+	pool.chains = make([]chain, entries)
+}
+
+// queue sets a queue up in the pool, which has room for it.
+func (pool *queuePool) queue(t Transport, index, size int, features uint64) (*Queue, error) {
 	limit := t.QueueMax(index)
 	if limit == 0 {
 		return nil, Error(t.Name() + ": a virtqueue is missing")
@@ -82,7 +105,9 @@ func newQueue(t Transport, index, size int, features uint64) (*Queue, error) {
 		return nil, Error(t.Name() + ": no memory for a virtqueue")
 	}
 	availPA, usedPA := pa+cpu.PhysAddr(availAt), pa+cpu.PhysAddr(usedAtOff)
-	q := &Queue{
+	q := &pool.queues[0]
+	pool.queues = pool.queues[1:]
+	*q = Queue{
 		transport:  t,
 		index:      index,
 		size:       uint16(size),
@@ -95,12 +120,19 @@ func newQueue(t Transport, index, size int, features uint64) (*Queue, error) {
 		availEvent: wordAt(usedPA + 4 + cpu.PhysAddr(8*size)),
 		eventIdx:   features&featureEventIdx != 0,
 		indirect:   features&featureIndirect != 0,
-		links:      make([]uint16, size),
-		inflight:   make([]chain, size),
+		links:      pool.links[:size:size],
+		inflight:   pool.chains[:size:size],
 		nfree:      uint16(size),
 	}
-	for i := range q.links {
-		q.links[i] = uint16(i + 1)
+	pool.links, pool.chains = pool.links[size:], pool.chains[size:]
+	if size <= len(pool.fresh) {
+		copy(q.links, pool.fresh)
+	} else {
+		for i := range q.links {
+			q.links[i] = uint16(i + 1)
+		}
+		// Valid until the queue's first request, which is after the set-up.
+		pool.fresh = q.links
 	}
 	q.Disarm()
 	atomic.StoreUint32(q.availHdr, uint32(q.availFlags))
@@ -133,8 +165,22 @@ func (q *Queue) Add(out, in []Segment, cookie uint32) bool {
 		return false
 	}
 	head := q.free
+	if n == 1 {
+		d, writable := descriptor{}, uint32(0)
+		if len(in) == 1 {
+			writable = in[0].Len
+			d = descriptor{addr: uint64(in[0].Addr), len: writable, flags: descWrite}
+		} else {
+			d = descriptor{addr: uint64(out[0].Addr), len: out[0].Len}
+		}
+		q.desc[head] = d
+		q.free = q.links[head]
+		q.nfree--
+		q.publish(head, chain{cookie: cookie, writable: writable, count: 1})
+		return true
+	}
 	count := uint16(n)
-	if n > 1 && q.indirect {
+	if q.indirect {
 		if table := q.table(head); table != 0 {
 			fillTable(descriptorsAt(table, n), out, in)
 			q.desc[head] = descriptor{addr: uint64(table), len: uint32(n * 16), flags: descIndirect}
@@ -157,10 +203,15 @@ func (q *Queue) Add(out, in []Segment, cookie uint32) bool {
 	for _, s := range in {
 		writable += s.Len
 	}
-	q.inflight[head] = chain{cookie: cookie, writable: writable, count: count}
+	q.publish(head, chain{cookie: cookie, writable: writable, count: count})
+	return true
+}
+
+// publish enters a chain into the available ring.
+func (q *Queue) publish(head uint16, c chain) {
+	q.inflight[head] = c
 	q.avail[q.next&(q.size-1)] = head
 	q.next++
-	return true
 }
 
 // table returns the indirect table of a head, 0 when there is none to be had.
