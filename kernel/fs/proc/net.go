@@ -151,7 +151,6 @@ func showNetTCP6(t *text, c vfs.Caller, _ subject) error { return headed(t, "tcp
 func showNetUDP(t *text, c vfs.Caller, _ subject) error  { return headed(t, "udp", headUDP) }
 func showNetUDP6(t *text, c vfs.Caller, _ subject) error { return headed(t, "udp6", headUDP6) }
 func showNetRaw(t *text, c vfs.Caller, _ subject) error  { return headed(t, "raw", headRaw) }
-func showNetUnix(t *text, c vfs.Caller, _ subject) error { return headed(t, "unix", headUnix) }
 func showNetARP(t *text, c vfs.Caller, _ subject) error  { return headed(t, "arp", headARP) }
 
 func showNetRoute(t *text, c vfs.Caller, _ subject) error   { return headed(t, "route", headRoute) }

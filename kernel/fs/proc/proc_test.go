@@ -675,3 +675,26 @@ func TestStrangersMayNotLook(t *testing.T) {
 		}
 	})
 }
+
+func TestLocksAreListed(t *testing.T) {
+	run(t, func(th *task.Thread) {
+		f, err := vfs.Open(th, "/bin/locked", unix.O_CREAT|unix.O_RDWR, 0o600)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fd, err := th.Files().Install(f, 0, false, 1024)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = th.Files().Close(th, fd) }()
+		if err := f.Flock(th, unix.LOCK_EX); err != nil {
+			t.Error(err)
+		}
+		s, err := read(th, "/proc/locks", 100)
+		if err != nil || !regexp.MustCompile(`^1: FLOCK  ADVISORY  WRITE -?\d+ [0-9a-f]{2}:[0-9a-f]{2}:\d+ 0 EOF\n$`).MatchString(s) {
+			t.Errorf("%q, %v", s, err)
+		}
+	})
+}

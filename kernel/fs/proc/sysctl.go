@@ -104,17 +104,10 @@ func showLastPID(t *text, c vfs.Caller, _ none) error {
 	return nil
 }
 
-// showFileNr renders the number of open files: the descriptors in use, which
-// counts a file once for each.
+// showFileNr renders the number of open files, as far as descriptors tell.
 func showFileNr(t *text, c vfs.Caller, _ none) error {
 	n := 0
-	for _, p := range task.Processes() {
-		th := p.Leader()
-		if f := th.FilesRef(); f != nil {
-			n += f.Count()
-			f.Unref(th)
-		}
-	}
+	openFiles(func(*vfs.File) { n++ })
 	t.I(n)
 	t.S("\t0\t9223372036854775807\n")
 	return nil

@@ -506,14 +506,3 @@ func showDiskstats(t *text, c vfs.Caller, _ none) error {
 	}
 	return nil
 }
-
-// LocksHook appends the lines of /proc/locks; it is set at boot by who knows
-// of the locks.
-var LocksHook func([]byte) []byte
-
-func showLocks(t *text, c vfs.Caller, _ none) error {
-	if LocksHook != nil {
-		*t = LocksHook(*t)
-	}
-	return nil
-}
