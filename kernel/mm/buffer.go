@@ -55,7 +55,41 @@ func (b *Buffer) Limit(n int) {
 // CopyOut copies p into the buffer (what read(2) does) and advances. It
 // returns less than len(p) only when the buffer is full (nil error) or a page
 // is bad (EFAULT).
-func (b *Buffer) CopyOut(p []byte) (int, error) { return b.copyOut(p, false) }
+func (b *Buffer) CopyOut(p []byte) (int, error) {
+	if b.short(len(p)) {
+		as, a := b.as, b.cur.Base
+		as.mu.RLock()
+		if page, f := as.pin(a, needWrite); page != nil {
+			copy(page[a&pageMask:], p)
+			f.mu.Unlock()
+			as.mu.RUnlock()
+			b.step(len(p))
+			return len(p), nil
+		}
+		as.mu.RUnlock()
+	}
+	return b.copyOut(p, false)
+}
+
+// shortCopy is up to where a copy takes the short way.
+const shortCopy = 512
+
+// short reports whether n bytes lie in one page of user memory and are few:
+// such copies are most of all, and are worth a way without loops.
+func (b *Buffer) short(n int) bool {
+	return n <= shortCopy && n <= b.cur.Len && n <= b.left && b.as != nil &&
+		n <= PageSize-int(b.cur.Base&pageMask) && b.cur.Base < userMax
+}
+
+// step is advance for a range that is not left.
+func (b *Buffer) step(n int) {
+	b.cur.Base += Addr(n)
+	b.cur.Len -= n
+	b.left -= n
+	if b.cur.Len == 0 && len(b.rest) > 0 {
+		b.next()
+	}
+}
 
 // copyOut is CopyOut; direct says that p is in the direct map.
 func (b *Buffer) copyOut(p []byte, direct bool) (int, error) {
@@ -79,7 +113,21 @@ func (b *Buffer) copyOut(p []byte, direct bool) (int, error) {
 }
 
 // CopyIn fills p from the buffer (what write(2) does) and advances.
-func (b *Buffer) CopyIn(p []byte) (int, error) { return b.copyIn(p, false) }
+func (b *Buffer) CopyIn(p []byte) (int, error) {
+	if b.short(len(p)) {
+		as, a := b.as, b.cur.Base
+		as.mu.RLock()
+		if page, f := as.pin(a, needRead); page != nil {
+			copy(p, page[a&pageMask:])
+			f.mu.Unlock()
+			as.mu.RUnlock()
+			b.step(len(p))
+			return len(p), nil
+		}
+		as.mu.RUnlock()
+	}
+	return b.copyIn(p, false)
+}
 
 // copyIn is CopyIn; direct says that p is in the direct map.
 func (b *Buffer) copyIn(p []byte, direct bool) (int, error) {
