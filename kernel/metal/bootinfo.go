@@ -156,7 +156,7 @@ func memoryEnd() uint64 {
 			end = max(end, r.end)
 		}
 	}
-	return (end + 1<<21 - 1) &^ (1<<21 - 1)
+	return min((end+1<<21-1)&^(1<<21-1), slotSize)
 }
 
 // commandLine returns the bytes of the command line.

@@ -4,16 +4,16 @@ package metal
 
 // features is what the boot CPU offers; the others are assumed to be alike.
 var features struct {
-	fsgsbase, smep, smap, umip bool
-	xsave, x2apic, tscDeadline bool
-	gigabytePages, rdrand      bool
-	rdtscp                     bool
-	invariantTSC               bool
-	tcg, kvm                   bool
-	maxLeaf                    uint32
-	xcr0                       uint64
-	xsaveSize                  uint32
-	mxcsrMask                  uint32
+	fsgsbase, smep, smap, umip, mce bool
+	xsave, x2apic, tscDeadline      bool
+	gigabytePages, rdrand           bool
+	rdtscp                          bool
+	invariantTSC                    bool
+	tcg, kvm                        bool
+	maxLeaf                         uint32
+	xcr0                            uint64
+	xsaveSize                       uint32
+	mxcsrMask                       uint32
 }
 
 // Hypervisor signatures (leaf 0x40000000, EBX).
@@ -25,7 +25,8 @@ const (
 func detectFeatures() {
 	f := &features
 	f.maxLeaf, _, _, _ = cpuid(0, 0)
-	_, _, c1, _ := cpuid(1, 0)
+	_, _, c1, d1 := cpuid(1, 0)
+	f.mce = d1&(1<<7) != 0
 	f.xsave = c1&(1<<26) != 0
 	f.x2apic = c1&(1<<21) != 0
 	f.tscDeadline = c1&(1<<24) != 0
@@ -80,6 +81,7 @@ const (
 	cr0NE = 1 << 5
 	cr0WP = 1 << 16
 
+	cr4MCE        = 1 << 6
 	cr4PGE        = 1 << 7
 	cr4OSFXSR     = 1 << 9
 	cr4OSXMMEXCPT = 1 << 10
@@ -106,6 +108,7 @@ func enableFeatures(c *percpu) {
 			cr4 |= bit
 		}
 	}
+	set(f.mce, cr4MCE) // else a machine check is a silent reset
 	set(f.fsgsbase, cr4FSGSBASE)
 	set(f.smep, cr4SMEP)
 	set(f.smap, cr4SMAP)

@@ -62,7 +62,6 @@ func initKernelTables(end uint64) {
 // extendDirect maps what lies above the first GiB. It needs frames.
 func extendDirect() {
 	const flags = ptePresent | pteWrite
-	directEnd = min(directEnd, slotSize)
 	pdpt := at[[512]uint64](uintptr(image.direct))
 	for g := uint64(1); g<<30 < directEnd; g++ {
 		if features.gigabytePages {

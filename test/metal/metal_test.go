@@ -115,6 +115,7 @@ func TestMachines(t *testing.T) {
 		{"microvm without PIT", "", "-M microvm,pit=off,pic=off,rtc=on -cpu max -m 64 "},
 		{"q35", "expect_cpus=2", "-M q35 -cpu max -m 128 -smp 2"},
 		{"four CPUs", "expect_cpus=4", "-M microvm,rtc=on -cpu max -m 192 -smp 4"},
+		{"MP table", "expect_cpus=3", "-M microvm,rtc=on,acpi=off -cpu max -m 128 -smp 3"},
 		{"more than 4 GiB", "", "-M q35 -cpu max -m 5G"},
 		{"no gigabyte pages", "", "-M q35 -cpu max,-pdpe1gb -m 3G"},
 		{"no FSGSBASE", "", "-M microvm,rtc=on -cpu max,-fsgsbase -m 128"},
