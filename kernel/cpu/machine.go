@@ -20,8 +20,6 @@ type machineContext struct {
 	// area is where the extended state is when it is not live in a CPU:
 	// see metal/fpu.go. Zero until the first Switch.
 	area uintptr
-	// kernelBP is the frame pointer to restore when Switch returns.
-	kernelBP uintptr
 	// onCPU is the mark of the CPU that is in ring 3 with this context, or
 	// about to enter it; zero otherwise.
 	onCPU atomic.Uint32
@@ -36,7 +34,7 @@ const (
 	_ = -(unsafe.Offsetof(Context{}.machine) - 208)
 	_ = -(unsafe.Offsetof(Regs{}.OrigRAX) - 120)
 	_ = -(unsafe.Offsetof(Regs{}.GSBase) - 176)
-	_ = -(unsafe.Offsetof(machineContext{}.onCPU) - 16)
+	_ = -(unsafe.Offsetof(machineContext{}.onCPU) - 8)
 )
 
 // AllocFrames fills dst with free frames and returns how many it found. Their

@@ -18,6 +18,7 @@
 #define CPU_FSGSBASE	0x60(GS)
 #define CPU_XSAVE	0x61(GS)
 #define CPU_MARK	0x64(GS)
+#define CPU_SLOWFLAGS	0x98(GS)
 #define CPU_IRET_OFF	0x70
 #define CPU_IRET_RIP	0x70(GS)
 #define CPU_IRET_CS	0x78(GS)
@@ -66,8 +67,7 @@
 #define CTX_FAULT	192
 #define CTX_KICKED	200
 #define CTX_FPU		208
-#define CTX_KERNELBP	216
-#define CTX_ONCPU	224
+#define CTX_ONCPU	216
 
 // The extended-state area of a context: an XSAVE image at the start of a page,
 // and at the page's end which CPU holds the live state (its mark, 0 for none).

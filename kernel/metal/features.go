@@ -115,6 +115,10 @@ func enableFeatures(c *percpu) {
 	set(f.umip, cr4UMIP)
 	writeCR4(cr4)
 	c.fsgsbase = f.fsgsbase
+	c.slowFlags = 0x10100 // RF and TF
+	if !f.fsgsbase {
+		c.slowFlags = 0xffffffff
+	}
 	fninit()
 	if f.rdtscp {
 		const msrTSCAux = 0xc0000103

@@ -366,6 +366,9 @@ TEXT ·vectorsAddr(SB),NOSPLIT,$0-8
 
 TEXT ·syscallEntryAddr(SB),NOSPLIT,$0-8
 	MOVQ	$·syscallEntry(SB), AX
+	CMPB	CPU_FSGSBASE, $0
+	JNE	2(PC)
+	MOVQ	$·syscallEntryMSR(SB), AX
 	MOVQ	AX, ret+0(FP)
 	RET
 

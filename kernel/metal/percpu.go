@@ -32,7 +32,8 @@ type percpu struct {
 	mark      uint32  // 0x64: id + 1
 	tls       uintptr // 0x68: g while in metal, at -8(FS)
 	iret      [5]uint64
-	flush     uint32 // 0x98: a flush request waits
+	slowFlags uint32 // 0x98: RFLAGS that SYSRET will not do for
+	flush     uint32 // a flush request waits
 	current   int32  // index of the thread that runs
 	armed     int64  // when the timer will go off, 0 for never
 	sliceEnd  int64  // when the current thread must let others run, 0 for never
@@ -56,6 +57,8 @@ const (
 	_ = uint(0x64 - unsafe.Offsetof(percpu{}.mark))
 	_ = uint(unsafe.Offsetof(percpu{}.iret) - 0x70)
 	_ = uint(0x70 - unsafe.Offsetof(percpu{}.iret))
+	_ = uint(unsafe.Offsetof(percpu{}.slowFlags) - 0x98)
+	_ = uint(0x98 - unsafe.Offsetof(percpu{}.slowFlags))
 	_ = uint(unsafe.Offsetof(percpu{}.fpuOwner) - 0x50)
 	_ = uint(0x50 - unsafe.Offsetof(percpu{}.fpuOwner))
 )

@@ -37,21 +37,19 @@ rootReady:
 basesChecked:
 	MOVQ	DI, CPU_CONTEXT
 	MOVQ	SP, CPU_SWITCHSP
-	MOVQ	BP, CTX_KERNELBP(DI)
 	LDMXCSR	FPU_MXCSR(SI)
 	LOADXMM(FPU_XMM, SI)
-	CMPB	CPU_FSGSBASE, $0
-	JEQ	msr
-	WRFSBASEQ AX
 	MOVQ	CTX_RFLAGS(DI), R11
 	// SYSRET loads RIP from RCX and RFLAGS from R11, so it will do when
-	// they are equal, and when it need not trap on the next instruction.
+	// they are equal, and when it need not trap on the next instruction
+	// (RF, TF). Without FSGSBASE the mask has all bits, of which one is set.
 	CMPQ	CX, CTX_RCX(DI)
 	JNE	iret
 	CMPQ	R11, CTX_R11(DI)
 	JNE	iret
-	TESTL	$0x10100, R11	// RF, TF
+	TESTL	CPU_SLOWFLAGS, R11
 	JNE	iret
+	WRFSBASEQ AX
 	ANDL	$0x250dd5, R11	// what a program may set
 	ORL	$0x202, R11
 	MOVQ	CTX_R15(DI), R15
@@ -73,6 +71,9 @@ basesChecked:
 	BYTE $0x48; SYSRET
 
 iret:
+	CMPB	CPU_FSGSBASE, $0
+	JEQ	msr
+	WRFSBASEQ AX
 	ANDL	$0x250dd5, R11
 	ORL	$0x202, R11
 	MOVQ	CX, CPU_IRET_RIP

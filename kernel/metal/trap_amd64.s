@@ -231,6 +231,73 @@ out:
 	ADDQ	$16, SP
 	IRETQ
 
+// SAVEREGS saves the general registers at a SYSCALL in ring 3; DI is the
+// context then.
+#define SAVEREGS \
+	SWAPGS; \
+	MOVQ	SP, CPU_SCRATCH; \
+	MOVQ	CPU_CONTEXT, SP; \
+	MOVQ	R15, CTX_R15(SP); \
+	MOVQ	R14, CTX_R14(SP); \
+	MOVQ	R13, CTX_R13(SP); \
+	MOVQ	R12, CTX_R12(SP); \
+	MOVQ	BP, CTX_RBP(SP); \
+	MOVQ	BX, CTX_RBX(SP); \
+	MOVQ	R11, CTX_R11(SP); \
+	MOVQ	R10, CTX_R10(SP); \
+	MOVQ	R9, CTX_R9(SP); \
+	MOVQ	R8, CTX_R8(SP); \
+	MOVQ	AX, CTX_RAX(SP); \
+	MOVQ	CX, CTX_RCX(SP); \
+	MOVQ	DX, CTX_RDX(SP); \
+	MOVQ	SI, CTX_RSI(SP); \
+	MOVQ	DI, CTX_RDI(SP); \
+	MOVQ	AX, CTX_ORIGRAX(SP); \
+	MOVQ	CX, CTX_RIP(SP); \
+	MOVQ	R11, CTX_RFLAGS(SP); \
+	MOVQ	SP, DI; \
+	MOVQ	CPU_SCRATCH, AX; \
+	MOVQ	AX, CTX_RSP(DI)
+
+// SAVEBASES saves the user's segment bases in the context at DI and loads the
+// thread's FS. SAVEBASESMSR does it without FSGSBASE; it clobbers CX and DX.
+#define SAVEBASES \
+	RDFSBASEQ AX; \
+	MOVQ	AX, CTX_FSBASE(DI); \
+	SWAPGS; \
+	RDGSBASEQ AX; \
+	SWAPGS; \
+	MOVQ	AX, CTX_GSBASE(DI); \
+	MOVQ	CPU_THREADFS, AX; \
+	WRFSBASEQ AX
+#define SAVEBASESMSR \
+	MOVL	$MSR_FS_BASE, CX; \
+	RDMSR; \
+	SHLQ	$32, DX; \
+	ORQ	DX, AX; \
+	MOVQ	AX, CTX_FSBASE(DI); \
+	MOVL	$MSR_KERNEL_GS_BASE, CX; \
+	RDMSR; \
+	SHLQ	$32, DX; \
+	ORQ	DX, AX; \
+	MOVQ	AX, CTX_GSBASE(DI); \
+	MOVQ	CPU_THREADFS, AX; \
+	MOVQ	AX, DX; \
+	SHRQ	$32, DX; \
+	MOVL	$MSR_FS_BASE, CX; \
+	WRMSR
+
+// SAVEVECTORS saves the user's XMM registers and loads the kernel's MXCSR. The
+// callers of assembly clear X15 and restore BP themselves; it must only not be
+// the user's, which somebody might follow as a frame pointer.
+#define SAVEVECTORS \
+	MOVQ	CTX_FPU(DI), SI; \
+	SAVEXMM(FPU_XMM, SI); \
+	STMXCSR	FPU_MXCSR(SI); \
+	LDMXCSR	·kernelMXCSR(SB); \
+	MOVL	$0, CTX_ONCPU(DI); \
+	XORL	BP, BP
+
 // syscallEntry is where SYSCALL goes, from ring 3 and from the Go runtime in
 // ring 0, which does not switch stacks there. The sign of the return address
 // tells them apart: the kernel lives in the upper half.
@@ -272,32 +339,27 @@ TEXT ·syscallEntry(SB),NOSPLIT|NOFRAME,$0-0
 	JMP	CX
 
 user:
-	SWAPGS
-	MOVQ	SP, CPU_SCRATCH
-	MOVQ	CPU_CONTEXT, SP
-	MOVQ	R15, CTX_R15(SP)
-	MOVQ	R14, CTX_R14(SP)
-	MOVQ	R13, CTX_R13(SP)
-	MOVQ	R12, CTX_R12(SP)
-	MOVQ	BP, CTX_RBP(SP)
-	MOVQ	BX, CTX_RBX(SP)
-	MOVQ	R11, CTX_R11(SP)
-	MOVQ	R10, CTX_R10(SP)
-	MOVQ	R9, CTX_R9(SP)
-	MOVQ	R8, CTX_R8(SP)
-	MOVQ	AX, CTX_RAX(SP)
-	MOVQ	CX, CTX_RCX(SP)
-	MOVQ	DX, CTX_RDX(SP)
-	MOVQ	SI, CTX_RSI(SP)
-	MOVQ	DI, CTX_RDI(SP)
-	MOVQ	AX, CTX_ORIGRAX(SP)
-	MOVQ	CX, CTX_RIP(SP)
-	MOVQ	R11, CTX_RFLAGS(SP)
-	MOVQ	SP, DI
-	MOVQ	CPU_SCRATCH, AX
-	MOVQ	AX, CTX_RSP(DI)
-	MOVL	$1, R12		// EventSyscall
-	JMP	·leaveUser(SB)
+	SAVEREGS
+	SAVEBASES
+	SAVEVECTORS
+	MOVQ	CPU_SWITCHSP, SP
+	MOVL	$1, 24(SP)	// EventSyscall, the result of Switch
+	STI
+	BYTE $0xc3		// RET; the assembler would miss pops
+
+// syscallEntryMSR is syscallEntry on processors without FSGSBASE.
+TEXT ·syscallEntryMSR(SB),NOSPLIT|NOFRAME,$0-0
+	TESTQ	CX, CX
+	JPL	user
+	JMP	·syscallEntry(SB)
+user:
+	SAVEREGS
+	SAVEBASESMSR
+	SAVEVECTORS
+	MOVQ	CPU_SWITCHSP, SP
+	MOVL	$1, 24(SP)
+	STI
+	BYTE $0xc3
 
 // userExit: an interrupt or exception in ring 3. SP is at Vector, on whatever
 // stack. Every one of them ends the Switch in progress.
@@ -358,40 +420,12 @@ interrupt:
 TEXT ·leaveUser(SB),NOSPLIT|NOFRAME,$0-0
 	CMPB	CPU_FSGSBASE, $0
 	JEQ	msr
-	RDFSBASEQ AX
-	MOVQ	AX, CTX_FSBASE(DI)
-	SWAPGS
-	RDGSBASEQ AX
-	SWAPGS
-	MOVQ	AX, CTX_GSBASE(DI)
-	MOVQ	CPU_THREADFS, AX
-	WRFSBASEQ AX
+	SAVEBASES
 	JMP	bases
 msr:
-	MOVL	$MSR_FS_BASE, CX
-	RDMSR
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	MOVQ	AX, CTX_FSBASE(DI)
-	MOVL	$MSR_KERNEL_GS_BASE, CX
-	RDMSR
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	MOVQ	AX, CTX_GSBASE(DI)
-	MOVQ	CPU_THREADFS, AX
-	MOVQ	AX, DX
-	SHRQ	$32, DX
-	MOVL	$MSR_FS_BASE, CX
-	WRMSR
+	SAVEBASESMSR
 bases:
-	MOVQ	CTX_FPU(DI), SI
-	SAVEXMM(FPU_XMM, SI)
-	STMXCSR	FPU_MXCSR(SI)
-	LDMXCSR	·kernelMXCSR(SB)
-	PXOR	X15, X15
-	MOVL	$0, CTX_ONCPU(DI)
-	MOVQ	$0, CPU_CONTEXT
-	MOVQ	CTX_KERNELBP(DI), BP
+	SAVEVECTORS
 	CMPL	R12, $4
 	JEQ	interrupt
 	MOVQ	CPU_SWITCHSP, SP

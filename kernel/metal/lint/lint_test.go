@@ -264,3 +264,16 @@ func TestRuntimeEntryIsCallable(t *testing.T) {
 		t.Error("_rt0_amd64 does not take argc and argv from the stack")
 	}
 }
+
+// Switch comes back with BP clear: its wrapper must restore its caller's.
+func TestWrapperOfSwitchKeepsTheFramePointer(t *testing.T) {
+	g, _ := disassemble(t)
+	f := g[metal+"Switch"]
+	if f == nil {
+		t.Fatal("no wrapper of Switch")
+	}
+	text := strings.Join(f.text, "\n")
+	if !strings.Contains(text, "PUSHQ BP") || !strings.Contains(text, "POPQ BP") {
+		t.Errorf("the wrapper has no frame:\n%s", text)
+	}
+}
