@@ -30,6 +30,7 @@ func (m *machine) boot() error {
 		return err
 	}
 	task.SetSyscallHandler(syscalls.Handle)
+	task.ServeOutOfMemory()
 	task.OnEnd(func(e task.End) { m.ended <- e })
 	m.init = task.NewInit()
 	if err := m.mountRoot(); err != nil {

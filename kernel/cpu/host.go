@@ -219,6 +219,11 @@ type ClockParams struct {
 // TSC cannot be used from ring 3.
 func Clock() (p ClockParams, ok bool) { return ClockParams{}, false }
 
+// WaitPressure parks the calling goroutine, of which there is one, until the
+// kernel's own memory is nearly used up. The caller should free some: what is
+// allocated when nothing is left ends the machine.
+func WaitPressure() { select {} }
+
 // SetAlarm asks for WaitAlarm to return at monotonic time ns (or at once if
 // that has passed), replacing the earlier request.
 func SetAlarm(ns int64) {

@@ -327,6 +327,7 @@ var interrupts struct {
 	mu       sync.Mutex
 	handlers [64]atomic.Pointer[[]func()]
 	alarm    chan struct{}
+	pressure chan struct{}
 }
 
 // startInterrupts starts the goroutine that serves interrupts while no
@@ -335,6 +336,7 @@ var interrupts struct {
 func startInterrupts() {
 	interrupts.once.Do(func() {
 		interrupts.alarm = make(chan struct{}, 1)
+		interrupts.pressure = make(chan struct{}, 1)
 		f := os.NewFile(metal.IRQDescriptor, "irq")
 		go func() {
 			var b [8]byte
@@ -351,11 +353,12 @@ func startInterrupts() {
 func dispatch() {
 	for waiting := metal.TakeIRQs(); waiting != 0; waiting &= waiting - 1 {
 		slot := bits.TrailingZeros64(waiting)
-		if slot == metal.AlarmSlot {
-			select {
-			case interrupts.alarm <- struct{}{}:
-			default:
-			}
+		switch slot {
+		case metal.AlarmSlot:
+			wake(interrupts.alarm)
+			continue
+		case metal.PressureSlot:
+			wake(interrupts.pressure)
 			continue
 		}
 		if fns := interrupts.handlers[slot].Load(); fns != nil {
@@ -365,6 +368,22 @@ func dispatch() {
 		}
 		metal.HandledIRQ(slot)
 	}
+}
+
+// wake makes whoever waits on c go on, once for any number of calls.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// WaitPressure parks the calling goroutine, of which there is one, until the
+// kernel's own memory is nearly used up. The caller should free some: what is
+// allocated when nothing is left ends the machine.
+func WaitPressure() {
+	startInterrupts()
+	<-interrupts.pressure
 }
 
 // SetAlarm asks for WaitAlarm to return at monotonic time ns (or at once if

@@ -33,7 +33,7 @@ func AllocContiguous(n int) uint64 { return uint64(kcall(kcallContiguous, uintpt
 // FrameStats returns how many frames there are for programs, and are free.
 func FrameStats() (total, free int) {
 	n := atomic.LoadUint64(&framesFree)
-	return int(framesTotal), int(n - min(n, frameReserve))
+	return int(framesTotal), int(n - min(n, kept()))
 }
 
 // FrameEnd is the end of the highest frame.
@@ -101,8 +101,12 @@ func slotOrErrno(r uintptr) (slot int, errno uint64) {
 	return int(r), 0
 }
 
-// AlarmSlot is the bit of TakeIRQs that says that the alarm went off.
-const AlarmSlot = alarmSlot
+// Bits of TakeIRQs that are no interrupt: the alarm went off; the kernel's own
+// memory is nearly used up.
+const (
+	AlarmSlot    = alarmSlot
+	PressureSlot = pressureSlot
+)
 
 // IRQPending reports whether TakeIRQs would return a bit.
 func IRQPending() bool { return atomic.LoadUint64(&pendingIRQ) != 0 }

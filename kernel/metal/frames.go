@@ -18,8 +18,13 @@ var (
 	framesTotal uint64
 	frameEnd    uint64 // end of the highest frame
 
-	// frameReserve is what only the kernel's own heap may use: its page
-	// faults cannot fail.
+	// The kernel's own memory: its page faults cannot fail, so frames are
+	// kept for it. kernelFrames is how many it uses, kernelGoal how many it
+	// may come to use while programs do not get the last ones (the runtime
+	// collects garbage to stay below, see GOMEMLIMIT), and frameReserve what
+	// is kept even when it uses more than that.
+	kernelFrames uint64
+	kernelGoal   uint64
 	frameReserve uint64
 )
 
@@ -47,6 +52,16 @@ func addRegion(start, end uint64) {
 // setReserve is called once all regions are known.
 func setReserve() {
 	frameReserve = min(max(framesTotal/32, 96), 4096)
+	kernelGoal = framesTotal / 8
+}
+
+// kept is how many free frames are not for programs. frameLock is held, or
+// the answer is an estimate.
+func kept() uint64 {
+	if kernelFrames+frameReserve >= kernelGoal {
+		return frameReserve
+	}
+	return kernelGoal - kernelFrames
 }
 
 // takeFrame returns a frame, contents undefined, or 0. frameLock is held.
@@ -74,14 +89,23 @@ func putFrame(pa uint64) {
 	framesFree++
 }
 
+// faulting is the address of the frame of the last exception, for the report
+// of a machine that has no memory left: it shows who asked.
+var faulting uintptr
+
 // kernelFrame returns a zeroed frame for the kernel itself. There must be
 // one: the reserve is kept for this.
 func kernelFrame() uint64 {
 	frameLock.lock()
 	pa := takeFrame()
+	kernelFrames++
+	scarce := framesFree < frameReserve/2
 	frameLock.unlock()
+	if scarce {
+		raiseIRQ(thisCPU(), pressureSlot)
+	}
 	if pa == 0 {
-		die("out of memory: the kernel's reserve of frames is used up", framesTotal, nil)
+		die("out of memory: the kernel's reserve of frames is used up", framesTotal, at[Frame](faulting))
 	}
 	zeroPage(direct(pa))
 	return pa
@@ -89,6 +113,7 @@ func kernelFrame() uint64 {
 
 func freeKernelFrame(pa uint64) {
 	frameLock.lock()
+	kernelFrames--
 	putFrame(pa)
 	frameLock.unlock()
 }
@@ -99,7 +124,7 @@ func kcallAllocFrames(dst, n uintptr) uint64 {
 	populate(dst, n*8)
 	frameLock.lock()
 	i := uintptr(0)
-	for ; i < n && framesFree > frameReserve; i++ {
+	for ; i < n && framesFree > kept(); i++ {
 		pa := takeFrame()
 		if pa == 0 {
 			break

@@ -11,8 +11,9 @@ import "sync/atomic"
 // of the interrupt descriptor, which wakes through the runtime's netpoller.
 
 const (
-	irqSlots  = 63
-	alarmSlot = 63 // the alarm of package cpu, which is no interrupt line
+	irqSlots     = 62
+	pressureSlot = 62 // memory is nearly used up
+	alarmSlot    = 63 // the alarm of package cpu; both are no interrupt lines
 )
 
 var (

@@ -108,11 +108,11 @@ func firstThread(c *percpu) {
 	put("GOMAXPROCS=")
 	number(uint64(ncpu))
 	end()
-	// The kernel's heap is soft-limited to a quarter of memory; frames for
+	// The kernel's heap is soft-limited to what is kept for it; frames for
 	// programs come from the same pool.
 	begin()
 	put("GOMEMLIMIT=")
-	number(max(framesTotal*pageSize/4, 4<<20))
+	number(max(kernelGoal*pageSize, 4<<20))
 	end()
 	n++ // envp ends
 

@@ -13,6 +13,7 @@ func trap(f *Frame) {
 	}
 	c.inTrap = 1
 	const present = 1
+	faulting = addressOf(f)
 	if f.Vector == 14 && f.Error&present == 0 && demand(addr) {
 		c.inTrap = 0
 		return

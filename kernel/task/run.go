@@ -329,15 +329,3 @@ func panicText(r any) string {
 	}
 	return "panic"
 }
-
-// outOfMemory ends the process because memory has run out.
-func (t *Thread) outOfMemory() {
-	p := t.Process
-	crash := t.crashReport(&SigInfo{Signo: int32(unix.SIGKILL)}, "out of memory")
-	p.mu.Lock()
-	if p.crash == nil {
-		p.crash = crash
-	}
-	p.exitGroup(int(unix.SIGKILL))
-	p.mu.Unlock()
-}

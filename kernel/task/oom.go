@@ -1,0 +1,136 @@
+package task
+
+import (
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
+	"husk/kernel/mm"
+)
+
+// Out of memory. A fault that finds no frame kills the process that uses most
+// (proc(5), oom_score), never the first one while there is another, and is
+// tried again once memory has become free.
+
+// oom serialises the killing, so that one shortage has one victim.
+var oom struct {
+	mu     sync.Mutex
+	victim *Process // killed last; it may not have ended yet
+}
+
+// Patience with a victim: it may hold memory until a system call of it ends,
+// and may even wait for a lock that whoever faults holds.
+const (
+	oomPoll  = time.Millisecond
+	oomPolls = 200
+)
+
+// ServeOutOfMemory makes the policy of this file that of mm, and serves the
+// shortage of the kernel's own memory. It is called once at boot.
+func ServeOutOfMemory() {
+	mm.OutOfMemory = relieve
+	go func() {
+		for {
+			cpu.WaitPressure()
+			relievePressure()
+		}
+	}()
+}
+
+// relieve is mm.OutOfMemory: it reports whether to try again. as is nil when
+// the kernel itself is short.
+func relieve(as *mm.AddressSpace) bool {
+	for range oomPolls {
+		if _, free := cpu.FrameStats(); free > 0 || mm.Reclaim(1) > 0 {
+			return true
+		}
+		v := pickVictim()
+		if v == nil || as != nil && v.memory() == as {
+			return false
+		}
+		time.Sleep(oomPoll)
+	}
+	return false
+}
+
+// relievePressure frees memory for the kernel: caches, garbage, and when that
+// is not enough a process.
+func relievePressure() {
+	const batch = 256
+	if mm.Reclaim(batch) >= batch {
+		return
+	}
+	debug.FreeOSMemory()
+	if _, free := cpu.FrameStats(); free == 0 {
+		relieve(nil)
+	}
+}
+
+// pickVictim kills the process that uses most memory and returns it, or the
+// last victim while that has not ended. nil: there is nobody to kill.
+func pickVictim() *Process {
+	oom.mu.Lock()
+	defer oom.mu.Unlock()
+	if v := oom.victim; v != nil && v.memory() != nil {
+		return v
+	}
+	var worst *Process
+	most := 0
+	for _, p := range Processes() {
+		if n := p.badness(); worst == nil || n > most {
+			worst, most = p, n
+		}
+	}
+	oom.victim = worst
+	if worst != nil {
+		worst.killForMemory()
+	}
+	return worst
+}
+
+// badness is how good a victim the process is: the memory that its end would
+// free, in pages, moved by oom_score_adj thousandths of all memory.
+func (p *Process) badness() int {
+	as := p.memory()
+	if as == nil {
+		return -1 << 62 // a zombie has nothing
+	}
+	total, _ := cpu.FrameStats()
+	n := int(as.ResidentPages()) + p.OOMScoreAdj()*total/1000
+	if p == InitProcess() {
+		n -= 1 << 40 // its end is the machine's
+	}
+	return n
+}
+
+// memory is the process's address space, nil once the last thread has left it.
+func (p *Process) memory() *mm.AddressSpace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mem
+}
+
+// killForMemory kills the process with a report that says why.
+func (p *Process) killForMemory() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.crash == nil && !p.exiting {
+		p.crash = &Crash{Signal: int(unix.SIGKILL), PID: p.tgid, TID: p.tgid, Command: p.leader.Name(), Reason: "out of memory"}
+	}
+	p.exitGroup(int(unix.SIGKILL))
+}
+
+// outOfMemory ends the thread's process because memory has run out for it.
+func (t *Thread) outOfMemory() {
+	crash := t.crashReport(&SigInfo{Signo: int32(unix.SIGKILL)}, "out of memory")
+	p := t.Process
+	p.mu.Lock()
+	if p.crash == nil || p.crash.Reason != "" {
+		p.crash = crash
+	}
+	p.exitGroup(int(unix.SIGKILL))
+	p.mu.Unlock()
+}
