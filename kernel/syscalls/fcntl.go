@@ -214,6 +214,10 @@ func (t Thread) setLease(f *vfs.File, kind int32) error {
 
 // flock locks a whole file (flock(2)).
 func (t Thread) flock(fd int32, operation uint32) error {
+	const mandatory = 32 // LOCK_MAND: accepted, and does nothing
+	if operation&mandatory != 0 {
+		return nil
+	}
 	op := operation &^ unix.LOCK_NB
 	if op != unix.LOCK_SH && op != unix.LOCK_EX && op != unix.LOCK_UN {
 		return unix.EINVAL

@@ -110,13 +110,10 @@ func (t Thread) fdLimit() uint64 { return t.Process.Limit(unix.RLIMIT_NOFILE) }
 // userBuffer makes the buffer of read and write, which is the thread's own:
 // EFAULT when the range does not lie in user space.
 func (t Thread) userBuffer(a mm.Addr, n uint64) (*mm.Buffer, error) {
-	if n > math.MaxInt64 {
-		return nil, unix.EINVAL
-	}
-	n = min(n, maxRW)
-	if uint64(a) > userTop-n {
+	if n > userTop || uint64(a) > userTop-n {
 		return nil, unix.EFAULT
 	}
+	n = min(n, maxRW)
 	t.IO = mm.UserBuffer(t.AddressSpace(), a, int(n))
 	return &t.IO, nil
 }

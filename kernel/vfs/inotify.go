@@ -256,6 +256,9 @@ func (in *Inotify) Read(c Caller, f *File, b *mm.Buffer, _ int64) (int, error) {
 	return done, nil
 }
 
+// Seek succeeds and does nothing, as on Linux.
+func (in *Inotify) Seek(Caller, *File, int64, int) (int64, error) { return 0, nil }
+
 // Poll reports whether events are queued.
 func (in *Inotify) Poll(*File) wait.Events {
 	in.mu.Lock()

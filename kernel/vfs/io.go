@@ -428,7 +428,7 @@ func (f *File) Lseek(c Caller, off int64, whence int) (int64, error) {
 			return f.pos, nil
 		}
 		if off > 0 && f.pos > math.MaxInt64-off {
-			return 0, unix.EOVERFLOW
+			return 0, unix.EINVAL
 		}
 		off += f.pos
 	case unix.SEEK_END:
@@ -447,7 +447,7 @@ func (f *File) Lseek(c Caller, off int64, whence int) (int64, error) {
 		}
 		size := f.Inode.Size()
 		if off > math.MaxInt64-size {
-			return 0, unix.EOVERFLOW
+			return 0, unix.EINVAL
 		}
 		off += size
 	default:

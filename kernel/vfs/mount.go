@@ -815,7 +815,7 @@ func NewAnonPath(name string, mode uint32) Path {
 		name = "anon_inode:[" + name + "]"
 	}
 	now := Now()
-	i := NewInode(sb, ino, Attr{Mode: mode, Nlink: 1, BlockSize: 4096, Atime: now, Mtime: now, Ctime: now}, BaseInode{})
+	i := NewInode(sb, ino, Attr{Mode: mode, Nlink: 1, BlockSize: 4096, Atime: now, Mtime: now, Ctime: now}, anonInode{})
 	d := newDentry(nil, name, 0, i)
 	d.flags.Store(dentryAnon)
 	return Path{Dentry: d}
@@ -827,6 +827,17 @@ func AnonPath(name string, i *Inode) Path {
 	d := newDentry(nil, name, 0, i)
 	d.flags.Store(dentryAnon)
 	return Path{Dentry: d}
+}
+
+// anonInode is the behaviour of anonymous inodes: their attributes can change.
+type anonInode struct{ BaseInode }
+
+func (anonInode) Setattr(_ Caller, i *Inode, s *SetAttr) error {
+	if i.FS == &anonSB {
+		return unix.EOPNOTSUPP
+	}
+	i.Apply(s)
+	return nil
 }
 
 // SetOwner gives an anonymous inode its owner, as sockets and pipes have

@@ -31,7 +31,7 @@ func creation(c Caller, start *Path, path string, wantDir bool) (dir Path, d *De
 	case err != nil:
 	case d.Inode() != nil:
 		err = unix.EEXIST
-	case w.trailing && !wantDir:
+	case w.trailing && !wantDir, noNegative(i):
 		err = unix.ENOENT
 	default:
 		if err = dir.Mount.writable(); err == nil {
@@ -44,6 +44,10 @@ func creation(c Caller, start *Path, path string, wantDir bool) (dir Path, d *De
 	}
 	return dir, d, nil
 }
+
+// noNegative reports that a name missing in dir cannot be made either: in
+// /proc a look-up fails rather than find nothing.
+func noNegative(dir *Inode) bool { return dir.FS != nil && dir.FS.Magic == unix.PROC_SUPER_MAGIC }
 
 // Mkdir serves mkdir(2).
 func Mkdir(c Caller, start *Path, path string, mode uint32) error {

@@ -165,7 +165,9 @@ func createLast(c Caller, w *walk, flags, mode uint32) (*File, *Dentry, error) {
 		dir.DirMu.Unlock()
 		return nil, d, err
 	}
-	if err = w.path.Mount.writable(); err == nil {
+	if noNegative(dir) {
+		err = unix.ENOENT
+	} else if err = w.path.Mount.writable(); err == nil {
 		err = mayCreate(c.Cred(), w.path)
 	}
 	if err != nil {

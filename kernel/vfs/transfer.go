@@ -25,6 +25,9 @@ func (f *File) Vectored(c Caller, b *mm.Buffer, pos int64, flags uint32, write b
 		// that block all can.
 		return f.nowait(c, b, pos, write)
 	}
+	if fs := f.Inode.FS; flags&rwfNoWait != 0 && fs != nil && fs.Type == "tmpfs" {
+		return 0, unix.EOPNOTSUPP
+	}
 	if !write {
 		if flags&(rwfAppend|rwfNoAppnd) != 0 {
 			return 0, unix.EOPNOTSUPP
@@ -180,9 +183,7 @@ func CopyFileRange(c Caller, in *File, useIn bool, offIn *int64, out *File, useO
 		return 0, unix.EINVAL
 	case !in.readable() || !out.writable() || out.flags.Load()&unix.O_APPEND != 0:
 		return 0, unix.EBADF
-	case *offIn < 0 || *offOut < 0:
-		return 0, unix.EINVAL
-	case n > math.MaxInt64 || int64(n) > math.MaxInt64-*offIn || int64(n) > math.MaxInt64-*offOut:
+	case uint64(*offIn)+n < n || uint64(*offOut)+n < n: // negative offsets too
 		return 0, unix.EOVERFLOW
 	}
 	size := in.Inode.Size()

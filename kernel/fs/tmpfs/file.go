@@ -43,7 +43,8 @@ func (regular) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, i
 			return 0, off, unix.EPERM
 		}
 		if off+int64(count) > size {
-			if count = int(max(size-off, 0)); count == 0 {
+			// Linux looks at each page that is written for itself.
+			if count = int(max(size&^(mm.PageSize-1)-off, 0)); count == 0 {
 				return 0, off, unix.EPERM
 			}
 		}
@@ -72,17 +73,17 @@ func (regular) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, i
 // write copies into the page cache within the size= limit.
 func (n *node) write(b *mm.Buffer, off int64, count int) (int, error) {
 	data := n.data.Load()
-	pages := (off+int64(count)+mm.PageSize-1)>>mm.PageShift - off>>mm.PageShift
-	if n.fs.room(pages) {
+	if n.fs.room(pagesOf(off, int64(count))) {
 		done, err := data.WriteAt(b, uint64(off))
 		n.charge()
 		return done, noSpace(err)
 	}
 	// Near the limit: as far as there is a page or room for one.
 	room := n.fs.maxPages.Load() - n.fs.pages.Load()
-	end := off
-	for end < off+int64(count) {
-		if next, ok := data.NextData(uint64(end)); !ok || next != uint64(end) {
+	start := uint64(off)
+	end := start
+	for end < start+uint64(count) {
+		if next, ok := data.NextData(end); !ok || next != end {
 			if room <= 0 {
 				break
 			}
@@ -90,10 +91,10 @@ func (n *node) write(b *mm.Buffer, off int64, count int) (int, error) {
 		}
 		end = (end + mm.PageSize) &^ (mm.PageSize - 1)
 	}
-	if end <= off {
+	if end <= start {
 		return 0, unix.ENOSPC
 	}
-	b.Limit(int(end - off))
+	b.Limit(int(min(end-start, uint64(count))))
 	done, err := data.WriteAt(b, uint64(off))
 	n.charge()
 	return done, noSpace(err)
@@ -183,7 +184,7 @@ func (regular) Allocate(c vfs.Caller, f *vfs.File, mode uint32, off, count int64
 		return err
 	}
 	data := n.data.Load()
-	if !n.fs.room((end+mm.PageSize-1)>>mm.PageShift - off>>mm.PageShift) {
+	if !n.fs.room(pagesOf(off, count)) {
 		return unix.ENOSPC
 	}
 	// Give every page of the range that lies within the file a frame.

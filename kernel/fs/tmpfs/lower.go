@@ -200,7 +200,7 @@ func (n *node) copyUp(c vfs.Caller, size int64) error {
 	if size < 0 || size > n.inode.Size() {
 		size = n.inode.Size()
 	}
-	if !n.fs.room((size + mm.PageSize - 1) >> mm.PageShift) {
+	if !n.fs.room(pagesOf(0, size)) {
 		return unix.ENOSPC
 	}
 	from, err := vfs.OpenInode(c, n.lower.inode, unix.O_RDONLY|unix.O_NOATIME)

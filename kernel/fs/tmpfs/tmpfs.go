@@ -95,8 +95,7 @@ func newFilesystem(o *options) *filesystem {
 	fs := &filesystem{}
 	fs.sb = vfs.Superblock{
 		Type: "tmpfs", Source: "tmpfs", Dev: vfs.AllocDev(), Magic: unix.TMPFS_MAGIC,
-		MaxBytes: 1<<63 - mm.PageSize,
-		Statfs:   fs.statfs, Options: fs.options, Remount: fs.remount, Release: fs.release,
+		Statfs: fs.statfs, Options: fs.options, Remount: fs.remount, Release: fs.release,
 	}
 	fs.apply(o)
 	return fs
@@ -274,6 +273,11 @@ func (fs *filesystem) releaseTree(n *node) {
 			child.data.Load().Release()
 		}
 	}
+}
+
+// pagesOf is the number of pages that n bytes from off on touch.
+func pagesOf(off, n int64) int64 {
+	return int64((uint64(off)+uint64(n)+mm.PageSize-1)>>mm.PageShift - uint64(off)>>mm.PageShift)
 }
 
 // room reports whether n more pages may be used.
