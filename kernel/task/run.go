@@ -160,15 +160,23 @@ func (t *Thread) doWork() bool {
 		switch {
 		case w&workKill != 0:
 			return false
-		case w&workSignal != 0:
+		case w&workSignal != 0 && (w&workRestoreMask == 0 || t.interrupted()):
 			t.deliverSignals()
 		case w&workRestoreMask != 0:
+			// A call that had a result did not wait for signals: those that
+			// only its own mask let through stay pending.
 			t.work.And(^uint32(workRestoreMask))
 			t.setMask(t.savedMask)
 		default:
 			return true
 		}
 	}
+}
+
+// interrupted reports whether the system call that is about to return says
+// that a signal ended it.
+func (t *Thread) interrupted() bool {
+	return t.inCall() || t.OrigRAX != notSyscall && t.RAX == negated(unix.EINTR)
 }
 
 // pageFault serves EventFault.

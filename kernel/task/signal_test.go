@@ -421,3 +421,31 @@ func TestSignalfdHooks(t *testing.T) {
 		})
 	})
 }
+
+func TestTemporaryMaskCountsOnlyForInterruptedCalls(t *testing.T) {
+	boot(t, func(u *user3) {
+		got := u.record()
+		u.action(unix.SIGUSR1, handlerAddr, 0)
+		u.mask(sigSetOf(unix.SIGUSR1))
+		_ = u.kill(1, unix.SIGUSR1)
+		// ppoll with a ready descriptor, and then without.
+		if n, err := u.sys(func(th *Thread) (uintptr, error) { th.SwapMask(0); return 1, nil }); n != 1 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		if n := len(got()); n != 0 {
+			t.Errorf("%d handlers ran after a call that had a result", n)
+		}
+		if err := u.do(func(th *Thread) error { th.SwapMask(0); return th.Pause() }); err != unix.EINTR {
+			t.Error(err)
+		}
+		if n := len(got()); n != 1 {
+			t.Errorf("%d handlers ran after an interrupted call", n)
+		}
+		u.must(func(th *Thread) error {
+			if th.blocked != sigSetOf(unix.SIGUSR1) {
+				t.Errorf("mask %#x", th.blocked)
+			}
+			return nil
+		})
+	})
+}
