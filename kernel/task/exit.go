@@ -230,7 +230,8 @@ func (p *Process) abandonChildren() {
 }
 
 // hangupIfOrphaned sends SIGHUP and SIGCONT to a group that has become
-// orphaned and has stopped members. tasks.mu is held.
+// orphaned and has stopped members. The first process is spared: its group
+// never had anybody to continue it. tasks.mu is held.
 func (g *Group) hangupIfOrphaned(without *Process) {
 	if !g.orphaned(without) {
 		return
@@ -243,9 +244,17 @@ func (g *Group) hangupIfOrphaned(without *Process) {
 			p.mu.Unlock()
 		}
 	}
-	if stopped {
-		g.signal(&SigInfo{Signo: int32(unix.SIGHUP), Code: siKernel})
-		g.signal(&SigInfo{Signo: int32(unix.SIGCONT), Code: siKernel})
+	if !stopped {
+		return
+	}
+	for _, p := range g.members {
+		if p == tasks.init {
+			continue
+		}
+		p.mu.Lock()
+		_ = p.queueShared(&SigInfo{Signo: int32(unix.SIGHUP), Code: siKernel})
+		_ = p.queueShared(&SigInfo{Signo: int32(unix.SIGCONT), Code: siKernel})
+		p.mu.Unlock()
 	}
 }
 

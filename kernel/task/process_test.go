@@ -548,3 +548,36 @@ func TestRobustListMarksDeadOwners(t *testing.T) {
 		})
 	})
 }
+
+func TestStoppedOrphanedGroupsAreHungUp(t *testing.T) {
+	boot(t, func(u *user3) {
+		var stopped atomic.Int64
+		// The middle process links its child's group to the session.
+		middle := u.fork(func(u *user3) {
+			pid := u.fork(func(u *user3) {
+				u.must(func(t *Thread) error { return t.Setpgid(0, 0) })
+				_ = u.do(func(t *Thread) error { return t.Kill(t.Process.tgid, int(unix.SIGSTOP)) })
+				u.until(func() bool { return false })
+			})
+			_, _ = u.wait(WaitFor{Type: unix.P_PID, ID: pid, Options: unix.WSTOPPED})
+			stopped.Store(int64(pid))
+			u.exit(0)
+		})
+		if _, err := u.wait(WaitFor{Type: unix.P_PID, ID: middle}); err != nil {
+			t.Error(err)
+		}
+		u.until(func() bool { return FindProcess(int(stopped.Load())) == nil }) // hung up, and reaped
+		// The end of a stopped member of our own group hangs up nobody.
+		pid := u.fork(func(u *user3) {
+			_ = u.do(func(t *Thread) error { return t.Kill(t.Process.tgid, int(unix.SIGSTOP)) })
+			u.until(func() bool { return false })
+		})
+		other := u.fork(func(u *user3) { u.exit(0) })
+		_, _ = u.wait(WaitFor{Type: unix.P_PID, ID: pid, Options: unix.WSTOPPED})
+		_, _ = u.wait(WaitFor{Type: unix.P_PID, ID: other})
+		_ = u.kill(pid, unix.SIGKILL)
+		if r, err := u.wait(WaitFor{Type: unix.P_PID, ID: pid}); err != nil || r.Status != int(unix.SIGKILL) {
+			t.Errorf("%+v %v", r, err)
+		}
+	})
+}

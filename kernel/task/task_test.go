@@ -80,7 +80,7 @@ func boot(t *testing.T, main func(u *user3)) End {
 		m.quiesce()
 		return e
 	case <-time.After(20 * time.Second):
-		buf := make([]byte, 1<<20)
+		buf := make([]byte, 16<<10)
 		t.Fatalf("the machine hangs\n%s", buf[:runtime.Stack(buf, true)])
 	}
 	panic("unreachable")
