@@ -15,6 +15,8 @@ func physical(pa, n uint64) []byte {
 	return unsafe.Slice(at[byte](direct(pa)), n)
 }
 
+func load64(b []byte) uint64 { return uint64(load32(b)) | uint64(load32(b[4:]))<<32 }
+
 func hasSignature(b []byte, s string) bool {
 	if len(b) < len(s) {
 		return false

@@ -95,5 +95,3 @@ func (m *machineInfo) parseMP(b []byte) {
 func load16(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 }
 
 func load32(b []byte) uint32 { return load16(b) | load16(b[2:])<<16 }
-
-func load64(b []byte) uint64 { return uint64(load32(b)) | uint64(load32(b[4:]))<<32 }

@@ -41,7 +41,11 @@ func TestClockRunsAtItsRate(t *testing.T) {
 	cpu.Out8(0x43, 0x34)
 	cpu.Out8(0x40, 0)
 	cpu.Out8(0x40, 0)
-	if a := pit(); a == pit() && a == pit() {
+	first, counts := pit(), false
+	for range 10 {
+		counts = counts || pit() != first
+	}
+	if !counts {
 		t.Skip("no PIT")
 	}
 	var errors []float64
