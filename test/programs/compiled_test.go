@@ -127,3 +127,10 @@ func TestCrashEndsWithTheSignalAndAReport(t *testing.T) {
 		})
 	}
 }
+
+func TestFileCallsBehaveAsOnLinux(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: the program changes owners and makes device nodes")
+	}
+	compare(t, "", nil, compile(t, "gcc", "files.c", "files", "-O1"))
+}
