@@ -65,6 +65,7 @@ func (o *ours) write(s int, p []byte) (int, error) { return o.c.Write(o.f[s], p)
 func (o *ours) ctl(ep, op, s int, events uint32) error {
 	return Ctl(o.c, o.f[ep], op, int32(s), o.f[s], Event{events, uint64(s)})
 }
+
 func (o *ours) wait(ep, maximum int) (string, error) {
 	e := Of(o.f[ep])
 	if e == nil {
@@ -79,6 +80,7 @@ func (o *ours) wait(ep, maximum int) (string, error) {
 	}
 	return fmt.Sprint(list), err
 }
+
 func (o *ours) poll(s []int, events int16) (int, string) {
 	fds := make([]poll.FD, len(s))
 	for i := range s {
@@ -114,13 +116,16 @@ func (o *theirs) read(s, n int) (int, error) {
 	m, err := unix.Read(o.fd[s], make([]byte, n))
 	return max(m, 0), err
 }
+
 func (o *theirs) write(s int, p []byte) (int, error) {
 	m, err := unix.Write(o.fd[s], p)
 	return max(m, 0), err
 }
+
 func (o *theirs) ctl(ep, op, s int, events uint32) error {
 	return unix.EpollCtl(o.fd[ep], op, o.fd[s], &unix.EpollEvent{Events: events, Fd: int32(s)})
 }
+
 func (o *theirs) wait(ep, maximum int) (string, error) {
 	ev := make([]unix.EpollEvent, maximum)
 	n, err := unix.EpollWait(o.fd[ep], ev, 0)
@@ -130,6 +135,7 @@ func (o *theirs) wait(ep, maximum int) (string, error) {
 	}
 	return fmt.Sprint(list), err
 }
+
 func (o *theirs) poll(s []int, events int16) (int, string) {
 	fds := make([]unix.PollFd, len(s))
 	for i := range s {

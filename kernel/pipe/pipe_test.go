@@ -50,6 +50,7 @@ func (o *ours) poll() (r, w int16) {
 	}
 	return r, w
 }
+
 func (o *ours) any() *Pipe {
 	if o.r != nil {
 		return Of(o.r)
@@ -80,19 +81,23 @@ func (o *theirs) poll() (r, w int16) {
 	unix.Poll(fds, 0)
 	return fds[0].Revents, fds[1].Revents
 }
+
 func (o *theirs) fdAny() uintptr {
 	if o.fd[0] >= 0 {
 		return uintptr(o.fd[0])
 	}
 	return uintptr(o.fd[1])
 }
+
 func (o *theirs) size() int {
 	n, _ := unix.FcntlInt(o.fdAny(), unix.F_GETPIPE_SZ, 0)
 	return n
 }
+
 func (o *theirs) setSize(n int) (int, error) {
 	return count(unix.FcntlInt(o.fdAny(), unix.F_SETPIPE_SZ, n))
 }
+
 func (o *theirs) queued() int {
 	n, _ := unix.IoctlGetInt(int(o.fdAny()), unix.TIOCINQ)
 	return n

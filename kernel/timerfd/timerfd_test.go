@@ -74,7 +74,10 @@ func TestErrors(t *testing.T) {
 	fd, _ := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_NONBLOCK)
 	defer unix.Close(fd)
 	for _, v := range []unix.ItimerSpec{
-		{Value: unix.Timespec{Nsec: 1e9}}, {Value: unix.Timespec{Sec: -1}}, {Interval: unix.Timespec{Nsec: -1}}, {},
+		{Value: unix.Timespec{Nsec: 1e9}},
+		{Value: unix.Timespec{Sec: -1}},
+		{Interval: unix.Timespec{Nsec: -1}},
+		{},
 		{Value: unix.Timespec{Sec: 1 << 62}},
 	} {
 		for _, flags := range []int{0, 1, 2, 3, 4} {

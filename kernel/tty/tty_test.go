@@ -77,6 +77,7 @@ func (o *ours) slaveRead(n int) ([]byte, error) {
 	n, err := o.c.Read(o.s, p)
 	return p[:n], err
 }
+
 func (o *ours) set(now Termios) {
 	o.p.slave.mu.Lock()
 	o.p.slave.change(now)
@@ -125,40 +126,47 @@ func (o *theirs) masterWrite(p []byte) (int, error) {
 	settle()
 	return max(n, 0), err
 }
+
 func (o *theirs) masterRead(n int) ([]byte, error) {
 	p := make([]byte, n)
 	n, err := unix.Read(o.m, p)
 	settle()
 	return p[:max(n, 0)], err
 }
+
 func (o *theirs) slaveWrite(p []byte) (int, error) {
 	n, err := unix.Write(o.s, p)
 	settle()
 	return max(n, 0), err
 }
+
 func (o *theirs) slaveRead(n int) ([]byte, error) {
 	p := make([]byte, n)
 	n, err := unix.Read(o.s, p)
 	settle()
 	return p[:max(n, 0)], err
 }
+
 func (o *theirs) set(now Termios) {
 	t := unix.Termios{Iflag: now.Iflag, Oflag: now.Oflag, Cflag: now.Cflag, Lflag: now.Lflag, Line: now.Line}
 	copy(t.Cc[:], now.Cc[:])
 	unix.IoctlSetTermios(o.s, unix.TCSETS, &t)
 	settle()
 }
+
 func (o *theirs) get() Termios {
 	t, _ := unix.IoctlGetTermios(o.s, unix.TCGETS2)
 	r := Termios{Iflag: t.Iflag, Oflag: t.Oflag, Cflag: t.Cflag, Lflag: t.Lflag, Line: t.Line, Ispeed: t.Ispeed, Ospeed: t.Ospeed}
 	copy(r.Cc[:], t.Cc[:])
 	return r
 }
+
 func (o *theirs) poll() (m, s int16) {
 	fds := []unix.PollFd{{Fd: int32(o.m), Events: -1}, {Fd: int32(o.s), Events: -1}}
 	unix.Poll(fds, 0)
 	return fds[0].Revents, fds[1].Revents
 }
+
 func (o *theirs) waiting() int {
 	n, _ := unix.IoctlGetInt(o.s, unix.TIOCINQ)
 	return n

@@ -71,6 +71,7 @@ func (o *ours) pair(a, b, typ int) (err error) {
 	o.f[a], o.f[b], err = socket.Pair(o.c, unix.AF_UNIX, typ|unix.SOCK_NONBLOCK, 0)
 	return err
 }
+
 func (o *ours) socket(i, typ int) (err error) {
 	o.f[i], err = socket.New(o.c, unix.AF_UNIX, typ|unix.SOCK_NONBLOCK, 0)
 	return err
@@ -81,11 +82,13 @@ func (o *ours) listen(i, backlog int) error   { return o.s(i).Listen(o.c, backlo
 func (o *ours) connect(i int, name string) error {
 	return o.s(i).Connect(o.c, sockaddr(name), true)
 }
+
 func (o *ours) accept(l, i int) error {
 	f, _, err := socket.Accept(o.c, o.f[l], o.s(l), unix.SOCK_NONBLOCK)
 	o.f[i] = f
 	return err
 }
+
 func (o *ours) send(i int, p []byte, flags int, to string) (int, error) {
 	b := mm.KernelBuffer(p)
 	m := socket.Message{}
@@ -95,6 +98,7 @@ func (o *ours) send(i int, p []byte, flags int, to string) (int, error) {
 	n, err := socket.Send(o.c, o.f[i], o.s(i), &b, &m, flags)
 	return n, err
 }
+
 func (o *ours) recv(i, n, flags int) ([]byte, string, int, error) {
 	p := make([]byte, n)
 	b := mm.KernelBuffer(p)
@@ -114,6 +118,7 @@ func (o *ours) poll(i int) int16          { return int16(o.f[i].Poll()) }
 func (o *ours) names(i int) string {
 	return showName(o.s(i).Name()) + " " + showName(o.s(i).PeerName())
 }
+
 func (o *ours) option(i, name int) (int, error) {
 	v := make([]byte, 4)
 	n, err := o.s(i).Common().Get(name, v)
@@ -123,9 +128,11 @@ func (o *ours) option(i, name int) (int, error) {
 	_ = n
 	return int(int32(binary.LittleEndian.Uint32(v))), err
 }
+
 func (o *ours) setOption(i, name, v int) error {
 	return o.s(i).Common().Set(o.c, name, binary.LittleEndian.AppendUint32(nil, uint32(v)))
 }
+
 func (o *ours) inq(i int) (int, error) {
 	s := o.s(i).(*sock)
 	if s.state.Load() == listening {
@@ -159,6 +166,7 @@ func (o *theirs) pair(a, b, typ int) error {
 	}
 	return err
 }
+
 func (o *theirs) socket(i, typ int) (err error) {
 	o.fd[i], err = unix.Socket(unix.AF_UNIX, typ|unix.SOCK_NONBLOCK, 0)
 	return err
@@ -176,6 +184,7 @@ func (o *theirs) connect(i int, name string) error {
 	}
 	return unix.Connect(o.fd[i], address2(name))
 }
+
 func (o *theirs) accept(l, i int) error {
 	fd, _, err := unix.Accept4(o.fd[l], unix.SOCK_NONBLOCK)
 	o.fd[i] = fd
@@ -184,6 +193,7 @@ func (o *theirs) accept(l, i int) error {
 	}
 	return err
 }
+
 func (o *theirs) send(i int, p []byte, flags int, to string) (int, error) {
 	var sa unix.Sockaddr
 	if to != "" {
@@ -192,6 +202,7 @@ func (o *theirs) send(i int, p []byte, flags int, to string) (int, error) {
 	n, err := unix.SendmsgN(o.fd[i], p, nil, sa, flags)
 	return max(n, 0), err
 }
+
 func (o *theirs) recv(i, n, flags int) ([]byte, string, int, error) {
 	p := make([]byte, n)
 	var name string
@@ -210,6 +221,7 @@ func (o *theirs) poll(i int) int16 {
 	unix.Poll(fds, 0)
 	return fds[0].Revents
 }
+
 func (o *theirs) name(i int, call uintptr) string {
 	p := make([]byte, 200)
 	n := uint32(200)
@@ -219,12 +231,15 @@ func (o *theirs) name(i int, call uintptr) string {
 	}
 	return showName(p[:n], nil)
 }
+
 func (o *theirs) names(i int) string {
 	return o.name(i, unix.SYS_GETSOCKNAME) + " " + o.name(i, unix.SYS_GETPEERNAME)
 }
+
 func (o *theirs) option(i, name int) (int, error) {
 	return unix.GetsockoptInt(o.fd[i], unix.SOL_SOCKET, name)
 }
+
 func (o *theirs) setOption(i, name, v int) error {
 	return unix.SetsockoptInt(o.fd[i], unix.SOL_SOCKET, name, v)
 }
@@ -490,6 +505,7 @@ func (t *table) Get(fd int) (*vfs.File, error) {
 	t.files[fd].Get()
 	return t.files[fd], nil
 }
+
 func (t *table) Install(f *vfs.File, _ int, _ bool, limit uint64) (int, error) {
 	if uint64(len(t.files)) >= limit {
 		return 0, unix.EMFILE
