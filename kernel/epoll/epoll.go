@@ -473,6 +473,9 @@ func (ep *Epoll) Release(*vfs.File) {
 	}
 }
 
+// Seek succeeds and does nothing, as in Linux.
+func (ep *Epoll) Seek(vfs.Caller, *vfs.File, int64, int) (int64, error) { return 0, nil }
+
 // FDInfo appends what /proc/PID/fdinfo shows.
 func (ep *Epoll) FDInfo(_ *vfs.File, b []byte) []byte {
 	ep.mu.Lock()

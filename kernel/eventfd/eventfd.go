@@ -108,6 +108,9 @@ func (e *counter) Poll(*vfs.File) wait.Events {
 // Queue announces every change.
 func (e *counter) Queue(*vfs.File) *wait.Queue { return &e.queue }
 
+// Seek succeeds and does nothing, as in Linux.
+func (e *counter) Seek(vfs.Caller, *vfs.File, int64, int) (int64, error) { return 0, nil }
+
 // FDInfo appends what /proc/PID/fdinfo shows.
 func (e *counter) FDInfo(_ *vfs.File, b []byte) []byte {
 	e.mu.Lock()

@@ -177,6 +177,9 @@ func (s *signalFD) Queue(*vfs.File) *wait.Queue {
 // epoll_ctl call it for the files that have it.
 func (s *signalFD) PollAs(c vfs.Caller) { s.used(c) }
 
+// Seek succeeds and does nothing, as in Linux.
+func (s *signalFD) Seek(vfs.Caller, *vfs.File, int64, int) (int64, error) { return 0, nil }
+
 // FDInfo appends what /proc/PID/fdinfo shows.
 func (s *signalFD) FDInfo(_ *vfs.File, b []byte) []byte {
 	b = append(b, "sigmask:\t"...)

@@ -242,6 +242,9 @@ func (t *timer) Release(*vfs.File) {
 	t.mu.Unlock()
 }
 
+// Seek succeeds and does nothing, as in Linux.
+func (t *timer) Seek(vfs.Caller, *vfs.File, int64, int) (int64, error) { return 0, nil }
+
 // FDInfo appends what /proc/PID/fdinfo shows.
 func (t *timer) FDInfo(_ *vfs.File, b []byte) []byte {
 	t.mu.Lock()

@@ -154,6 +154,9 @@ func (s *sock) bindPath(c vfs.Caller, path string) error {
 	bound := s.addr.Load() != nil
 	graph.Unlock()
 	if bound {
+		if _, err := vfs.Lookup(c, nil, path, 0); err == nil {
+			return unix.EADDRINUSE
+		}
 		return unix.EINVAL
 	}
 	p, err := vfs.MknodAt(c, nil, path, unix.S_IFSOCK|0o777, 0)
