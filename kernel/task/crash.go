@@ -33,11 +33,26 @@ func (t *Thread) registers() string {
 		name string
 		v    uint64
 	}{
-		{"rip", t.RIP}, {"rsp", t.RSP}, {"rbp", t.RBP}, {"rflags", t.RFLAGS},
-		{"rax", t.RAX}, {"rbx", t.RBX}, {"rcx", t.RCX}, {"rdx", t.RDX},
-		{"rsi", t.RSI}, {"rdi", t.RDI}, {"r8", t.R8}, {"r9", t.R9},
-		{"r10", t.R10}, {"r11", t.R11}, {"r12", t.R12}, {"r13", t.R13},
-		{"r14", t.R14}, {"r15", t.R15}, {"fs", t.FSBase}, {"gs", t.GSBase},
+		{"rip", t.RIP},
+		{"rsp", t.RSP},
+		{"rbp", t.RBP},
+		{"rflags", t.RFLAGS},
+		{"rax", t.RAX},
+		{"rbx", t.RBX},
+		{"rcx", t.RCX},
+		{"rdx", t.RDX},
+		{"rsi", t.RSI},
+		{"rdi", t.RDI},
+		{"r8", t.R8},
+		{"r9", t.R9},
+		{"r10", t.R10},
+		{"r11", t.R11},
+		{"r12", t.R12},
+		{"r13", t.R13},
+		{"r14", t.R14},
+		{"r15", t.R15},
+		{"fs", t.FSBase},
+		{"gs", t.GSBase},
 	} {
 		if i > 0 {
 			b = append(b, ' ')

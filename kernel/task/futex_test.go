@@ -211,9 +211,14 @@ func TestFutexOpArithmetic(t *testing.T) {
 			before, after        uint32
 			holds                bool
 		}{
-			{0, 5, 0, 9, 9, 5, true}, {1, 3, 1, 9, 9, 12, false}, {2, 6, 2, 2, 1, 7, true},
-			{3, 4, 3, 7, 7, 3, true}, {4, 7, 4, 3, 2, 5, false}, {1, 0xfff, 5, 2, 2, 1, true},
-			{8, 4, 0, 0, 0, 16, true}, {9, 33, 0, 1, 1, 3, true},
+			{0, 5, 0, 9, 9, 5, true},
+			{1, 3, 1, 9, 9, 12, false},
+			{2, 6, 2, 2, 1, 7, true},
+			{3, 4, 3, 7, 7, 3, true},
+			{4, 7, 4, 3, 2, 5, false},
+			{1, 0xfff, 5, 2, 2, 1, true},
+			{8, 4, 0, 0, 0, 16, true},
+			{9, 33, 0, 1, 1, 3, true},
 		} {
 			op := test.op<<28 | test.cmp<<24 | test.arg<<12 | test.cmparg
 			u.must(func(th *Thread) error {

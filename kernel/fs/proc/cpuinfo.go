@@ -129,9 +129,7 @@ func showCPUInfo(t *text, c vfs.Caller, _ none) error {
 			t.S("unknown")
 		}
 		t.C('\n')
-		if p.stepping != 0 || p.level >= 0 {
-			num("stepping\t: ", uint64(p.stepping))
-		}
+		num("stepping\t: ", uint64(p.stepping))
 		if vendor == "GenuineIntel" {
 			t.S("microcode\t: 0x1\n")
 		} else if vendor == "AuthenticAMD" {

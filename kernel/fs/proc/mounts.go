@@ -14,8 +14,12 @@ var mountOptions = [...]struct {
 	flag uint32
 	name string
 }{
-	{unix.MS_NOSUID, ",nosuid"}, {unix.MS_NODEV, ",nodev"}, {unix.MS_NOEXEC, ",noexec"},
-	{unix.MS_NOATIME, ",noatime"}, {unix.MS_NODIRATIME, ",nodiratime"}, {unix.MS_RELATIME, ",relatime"},
+	{unix.MS_NOSUID, ",nosuid"},
+	{unix.MS_NODEV, ",nodev"},
+	{unix.MS_NOEXEC, ",noexec"},
+	{unix.MS_NOATIME, ",noatime"},
+	{unix.MS_NODIRATIME, ",nodiratime"},
+	{unix.MS_RELATIME, ",relatime"},
 	{unix.MS_NOSYMFOLLOW, ",nosymfollow"},
 }
 

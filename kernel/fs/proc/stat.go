@@ -264,8 +264,11 @@ func showStatus(t *text, c vfs.Caller, s subject) error {
 		key string
 		set uint64
 	}{
-		{"CapInh:\t", uint64(cr.Inheritable)}, {"CapPrm:\t", uint64(cr.Permitted)}, {"CapEff:\t", uint64(cr.Effective)},
-		{"CapBnd:\t", uint64(cr.Bounding)}, {"CapAmb:\t", uint64(cr.Ambient)},
+		{"CapInh:\t", uint64(cr.Inheritable)},
+		{"CapPrm:\t", uint64(cr.Permitted)},
+		{"CapEff:\t", uint64(cr.Effective)},
+		{"CapBnd:\t", uint64(cr.Bounding)},
+		{"CapAmb:\t", uint64(cr.Ambient)},
 	} {
 		t.S(v.key)
 		t.X(v.set, 16)
@@ -306,11 +309,22 @@ func showStatusMemory(t *text, p *task.Process, as *mm.AddressSpace) {
 		key   string
 		pages uint64
 	}{
-		{"VmPeak:\t", m.Peak}, {"VmSize:\t", m.Total}, {"VmLck:\t", m.Locked}, {"VmPin:\t", 0},
-		{"VmHWM:\t", m.PeakResident}, {"VmRSS:\t", m.Resident},
-		{"RssAnon:\t", m.RssAnon}, {"RssFile:\t", m.RssFile}, {"RssShmem:\t", m.RssShmem},
-		{"VmData:\t", m.Data}, {"VmStk:\t", m.Stack}, {"VmExe:\t", code}, {"VmLib:\t", lib},
-		{"VmPTE:\t", m.PageTables}, {"VmSwap:\t", 0}, {"HugetlbPages:\t", 0},
+		{"VmPeak:\t", m.Peak},
+		{"VmSize:\t", m.Total},
+		{"VmLck:\t", m.Locked},
+		{"VmPin:\t", 0},
+		{"VmHWM:\t", m.PeakResident},
+		{"VmRSS:\t", m.Resident},
+		{"RssAnon:\t", m.RssAnon},
+		{"RssFile:\t", m.RssFile},
+		{"RssShmem:\t", m.RssShmem},
+		{"VmData:\t", m.Data},
+		{"VmStk:\t", m.Stack},
+		{"VmExe:\t", code},
+		{"VmLib:\t", lib},
+		{"VmPTE:\t", m.PageTables},
+		{"VmSwap:\t", 0},
+		{"HugetlbPages:\t", 0},
 	} {
 		t.S(v.key)
 		t.UW(v.pages*mm.PageSize/1024, 8)
@@ -335,8 +349,11 @@ func showStatusSignals(t *text, p *task.Process, th *task.Thread) {
 		key string
 		set task.SigSet
 	}{
-		{"SigPnd:\t", s.Pending}, {"ShdPnd:\t", s.SharedPending}, {"SigBlk:\t", s.Blocked},
-		{"SigIgn:\t", s.Ignored}, {"SigCgt:\t", s.Caught},
+		{"SigPnd:\t", s.Pending},
+		{"ShdPnd:\t", s.SharedPending},
+		{"SigBlk:\t", s.Blocked},
+		{"SigIgn:\t", s.Ignored},
+		{"SigCgt:\t", s.Caught},
 	} {
 		t.S(v.key)
 		t.X(uint64(v.set), 16)

@@ -40,9 +40,21 @@ func TestParseInt(t *testing.T) {
 		want int64
 		err  error
 	}{
-		{"1", 1, nil}, {" 12\n", 12, nil}, {"-3", -3, nil}, {"0x1F", 31, nil}, {"010", 8, nil}, {"0", 0, nil}, {"5\x00", 5, nil},
-		{"", 0, unix.EINVAL}, {"x", 0, unix.EINVAL}, {"1x", 0, unix.EINVAL}, {"0x", 0, unix.EINVAL}, {"1 2", 0, unix.EINVAL},
-		{"99999999999999999999", 0, unix.EINVAL}, {"-", 0, unix.EINVAL}, {"08", 0, unix.EINVAL},
+		{"1", 1, nil},
+		{" 12\n", 12, nil},
+		{"-3", -3, nil},
+		{"0x1F", 31, nil},
+		{"010", 8, nil},
+		{"0", 0, nil},
+		{"5\x00", 5, nil},
+		{"", 0, unix.EINVAL},
+		{"x", 0, unix.EINVAL},
+		{"1x", 0, unix.EINVAL},
+		{"0x", 0, unix.EINVAL},
+		{"1 2", 0, unix.EINVAL},
+		{"99999999999999999999", 0, unix.EINVAL},
+		{"-", 0, unix.EINVAL},
+		{"08", 0, unix.EINVAL},
 	} {
 		if v, err := ParseInt(c.in); v != c.want || err != c.err {
 			t.Errorf("%q is %d (%v), want %d (%v)", c.in, v, err, c.want, c.err)

@@ -145,7 +145,8 @@ func layout(page []byte, symbols []symbol, names []string) {
 	}
 	at = 0
 	place([]any{
-		[16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, uint16(3), uint16(62), uint32(1),
+		[16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1},
+		uint16(3), uint16(62), uint32(1),
 		uint64(textAt), uint64(64), uint64(0), uint32(0),
 		uint16(64), uint16(56), uint16(2), uint16(64), uint16(0), uint16(0),
 		// PT_LOAD, readable and executable
