@@ -211,7 +211,7 @@ func (d *Dentry) lookup(c Caller, name string, hash uint32) (*Dentry, error) {
 		return e, nil // known to nobody else; made positive it is inserted
 	}
 	if i != nil {
-		if _, ok := i.Ops.(Transient); ok {
+		if t, ok := i.Ops.(Transient); ok && t.Transient() {
 			return e, nil
 		}
 	}

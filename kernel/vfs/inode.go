@@ -140,12 +140,12 @@ type Revalidator interface {
 	Revalidate(d *Dentry) bool
 }
 
-// Transient is implemented by InodeOps whose dentries are not worth caching,
+// Transient is implemented by InodeOps whose dentries may not be worth caching,
 // since what they stand for comes and goes by itself (/proc/PID): each look-up
 // makes inode and dentry anew, and the garbage collector takes them. Nothing
 // can be mounted on them for others to find.
 type Transient interface {
-	Transient()
+	Transient() bool
 }
 
 // BaseInode gives the answers of an inode that can do nothing. Linux: ENOTDIR

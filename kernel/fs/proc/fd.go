@@ -17,13 +17,14 @@ type descriptor struct {
 }
 
 var (
-	descriptorTree = pseudo.Tree[descriptor]{Alive: descriptorAlive, Owner: descriptorOwner, FixedMode: true}
+	descriptorTree = pseudo.Tree{Alive: descriptorAlive, Owner: descriptorOwner, FixedMode: true}
 
-	fdEntry     = pseudo.Entry[descriptor]{Mknod: fdMode, Size: 64, Link: readFD, Go: followFD}
-	fdinfoEntry = pseudo.Entry[descriptor]{Show: showFDInfo}
+	fdEntry     = pseudo.Entry{Special: &pseudo.Special{Mode: fdMode, Size: 64, Link: readFD, Go: followFD}}
+	fdinfoEntry = pseudo.Entry{Show: showFDInfo}
 )
 
-func descriptorAlive(d descriptor) bool {
+func descriptorAlive(s subject) bool {
+	d := s.Of.(*descriptor)
 	f := d.get()
 	if f == nil {
 		return false
@@ -32,11 +33,13 @@ func descriptorAlive(d descriptor) bool {
 	return f == d.file
 }
 
-func descriptorOwner(d descriptor, mode uint32) (uid, gid uint32) { return owner(d.subject, mode) }
+func descriptorOwner(s subject, mode uint32) (uid, gid uint32) {
+	return owner(s.Of.(*descriptor).subject, mode)
+}
 
 // get returns the file with a reference, nil when it is closed.
-func (d descriptor) get() *vfs.File {
-	t := d.thread()
+func (d *descriptor) get() *vfs.File {
+	t := thread(d.subject)
 	files := t.FilesRef()
 	if files == nil {
 		return nil
@@ -50,7 +53,8 @@ func (d descriptor) get() *vfs.File {
 }
 
 // fdMode shows how the file may be used by the permissions of its link.
-func fdMode(d descriptor) uint32 {
+func fdMode(s subject) uint32 {
+	d := s.Of.(*descriptor)
 	mode := uint32(unix.S_IFLNK)
 	if d.file == nil || d.file.IsPath() {
 		return mode
@@ -65,15 +69,15 @@ func fdMode(d descriptor) uint32 {
 }
 
 // find makes the descriptor of a name.
-func (s subject) find(name string) (descriptor, error) {
+func find(s subject, name string) (*descriptor, error) {
 	n, ok := number(name)
 	if !ok {
-		return descriptor{}, unix.ENOENT
+		return nil, unix.ENOENT
 	}
-	d := descriptor{subject: s, fd: n}
+	d := &descriptor{subject: s, fd: n}
 	f := d.get()
 	if f == nil {
-		return descriptor{}, unix.ENOENT
+		return nil, unix.ENOENT
 	}
 	d.file = f
 	f.Put()
@@ -87,27 +91,27 @@ func lookupFD(c vfs.Caller, dir *vfs.Inode, s subject, name string) (*vfs.Inode,
 	if err := mayRead(c, s); err != nil {
 		return nil, err
 	}
-	d, err := s.find(name)
+	d, err := find(s, name)
 	if err != nil {
 		return nil, err
 	}
-	return descriptorTree.Node(dir.FS, fdIno(dir, d.fd), &fdEntry, d), nil
+	return descriptorTree.Node(dir.FS, fdIno(dir, d.fd), &fdEntry, subject{Of: d, N: d.fd}), nil
 }
 
 func lookupFDInfo(c vfs.Caller, dir *vfs.Inode, s subject, name string) (*vfs.Inode, error) {
 	if err := mayRead(c, s); err != nil {
 		return nil, err
 	}
-	d, err := s.find(name)
+	d, err := find(s, name)
 	if err != nil {
 		return nil, err
 	}
-	return descriptorTree.Node(dir.FS, fdIno(dir, d.fd), &fdinfoEntry, d), nil
+	return descriptorTree.Node(dir.FS, fdIno(dir, d.fd), &fdinfoEntry, subject{Of: d, N: d.fd}), nil
 }
 
 // countFDs is the size of the directory: the number of open descriptors.
 func countFDs(s subject) int64 {
-	t := s.thread()
+	t := thread(s)
 	files := t.FilesRef()
 	if files == nil {
 		return 0
@@ -125,7 +129,7 @@ func listFDInfos(c vfs.Caller, dir *vfs.Inode, s subject, pos int64, emit func(v
 }
 
 func listFDs(kind uint8, dir *vfs.Inode, s subject, pos int64, emit func(vfs.Dirent) bool) error {
-	t := s.thread()
+	t := thread(s)
 	files := t.FilesRef()
 	if files == nil {
 		return unix.ENOENT
@@ -139,7 +143,8 @@ func listFDs(kind uint8, dir *vfs.Inode, s subject, pos int64, emit func(vfs.Dir
 	return nil
 }
 
-func readFD(c vfs.Caller, d descriptor) (string, error) {
+func readFD(c vfs.Caller, s subject) (string, error) {
+	d := s.Of.(*descriptor)
 	if err := mayRead(c, d.subject); err != nil {
 		return "", err
 	}
@@ -151,7 +156,8 @@ func readFD(c vfs.Caller, d descriptor) (string, error) {
 	return f.Path.String(c.FS().Root()), nil
 }
 
-func followFD(c vfs.Caller, d descriptor) (vfs.Path, error) {
+func followFD(c vfs.Caller, s subject) (vfs.Path, error) {
+	d := s.Of.(*descriptor)
 	if err := mayRead(c, d.subject); err != nil {
 		return vfs.Path{}, err
 	}
@@ -169,18 +175,19 @@ type informer interface {
 	AppendFDInfo(dst []byte) []byte
 }
 
-func showFDInfo(t *text, c vfs.Caller, d descriptor) error {
+func showFDInfo(t *text, c vfs.Caller, s subject) error {
+	d := s.Of.(*descriptor)
 	f := d.get()
 	if f == nil {
 		return unix.ENOENT
 	}
 	defer f.Put()
 	flags := uint64(f.Flags())
-	if files := d.thread().FilesRef(); files != nil {
+	if files := thread(d.subject).FilesRef(); files != nil {
 		if on, err := files.Cloexec(d.fd); err == nil && on {
 			flags |= unix.O_CLOEXEC
 		}
-		files.Unref(d.thread())
+		files.Unref(thread(d.subject))
 	}
 	t.S("pos:\t")
 	t.D(f.Pos())

@@ -55,7 +55,7 @@ func vmas(as *mm.AddressSpace) []mm.VMAInfo {
 }
 
 func showMaps(t *text, c vfs.Caller, s subject) error {
-	as := s.memory()
+	as := memory(s)
 	if as == nil {
 		return nil
 	}
@@ -125,7 +125,7 @@ func pssParts(u *mm.Usage) (anon, file, shmem uint64) {
 }
 
 func showSmaps(t *text, c vfs.Caller, s subject) error {
-	as := s.memory()
+	as := memory(s)
 	if as == nil {
 		return nil
 	}
@@ -162,7 +162,7 @@ func smapsRest(t *text, v *mm.VMAInfo, u *mm.Usage) {
 }
 
 func showSmapsRollup(t *text, c vfs.Caller, s subject) error {
-	as := s.memory()
+	as := memory(s)
 	if as == nil {
 		return unix.ESRCH
 	}
@@ -181,7 +181,7 @@ func showSmapsRollup(t *text, c vfs.Caller, s subject) error {
 // showNumaMaps renders what numa(7) says of each mapping: everything is on the
 // one node there is.
 func showNumaMaps(t *text, c vfs.Caller, s subject) error {
-	as := s.memory()
+	as := memory(s)
 	if as == nil {
 		return nil
 	}
@@ -246,7 +246,7 @@ func (o *pagemap) Read(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int,
 		if page >= last {
 			break
 		}
-		as := o.s.memory()
+		as := memory(o.s)
 		if as == nil {
 			break
 		}
@@ -301,7 +301,7 @@ func (o *memoryFile) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (
 
 // move copies page by page, until a page is missing: EIO when it is the first.
 func (o *memoryFile) move(b *mm.Buffer, off int64, part func(*mm.AddressSpace, []byte, mm.Addr) (int, error)) (int, int64, error) {
-	as := o.s.memory()
+	as := memory(o.s)
 	if as == nil {
 		return 0, off, nil
 	}

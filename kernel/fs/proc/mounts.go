@@ -50,7 +50,7 @@ func mangleOr(t *text, s, instead string) {
 
 // mountTable lists the mounts as the process sees them.
 func mountTable(s subject) []vfs.MountInfo {
-	fs := s.thread().FSRef()
+	fs := thread(s).FSRef()
 	if fs == nil {
 		return nil
 	}
@@ -163,7 +163,7 @@ type mountsFile struct {
 }
 
 func openMountTable(c vfs.Caller, s subject, show func(*text, subject) error) (vfs.FileOps, error) {
-	fs := s.thread().FSRef()
+	fs := thread(s).FSRef()
 	if fs == nil {
 		return nil, unix.EINVAL
 	}

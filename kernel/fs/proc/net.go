@@ -85,7 +85,7 @@ const (
 )
 
 // netDir is /proc/PID/net. There is one network, so it is everybody's.
-var netDir = pseudo.Dir[subject]{Entries: []pseudo.Entry[subject]{
+var netDir = pseudo.Dir{Entries: []pseudo.Entry{
 	{Name: "anycast6"},
 	{Name: "arp", Show: showNetARP},
 	{Name: "dev", Show: showNetDev},
@@ -115,7 +115,7 @@ var netDir = pseudo.Dir[subject]{Entries: []pseudo.Entry[subject]{
 	{Name: "sockstat", Show: showNetSockstat},
 	{Name: "sockstat6", Const: sockstat6},
 	{Name: "softnet_stat", Const: "00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000\n"},
-	{Name: "stat", Dir: &pseudo.Dir[subject]{}},
+	{Name: "stat", Dir: &pseudo.Dir{}},
 	{Name: "tcp", Show: showNetTCP},
 	{Name: "tcp6", Show: showNetTCP6},
 	{Name: "udp", Show: showNetUDP},

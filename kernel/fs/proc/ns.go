@@ -36,7 +36,7 @@ var nsfs struct {
 	paths [len(namespaces)]vfs.Path
 }
 
-func (s subject) namespace(c vfs.Caller, i int) (vfs.Path, error) {
+func namespace(c vfs.Caller, s subject, i int) (vfs.Path, error) {
 	if err := mayRead(c, s); err != nil {
 		return vfs.Path{}, err
 	}

@@ -1,10 +1,7 @@
 package proc
 
 import (
-	"bytes"
-	"cmp"
 	"math"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -13,9 +10,8 @@ import (
 	"husk/kernel/vfs"
 )
 
-// openFiles calls f once for each inode that some process has open, in the
-// order of inode numbers, with one of its files. The references are dropped
-// afterwards.
+// openFiles calls f once for each inode that some process has open, with one of
+// its files. The references are dropped afterwards.
 func openFiles(f func(*vfs.File)) {
 	var files []*vfs.File
 	seen := map[*vfs.Inode]bool{}
@@ -45,7 +41,6 @@ func openFiles(f func(*vfs.File)) {
 		}
 		table.Unref(t)
 	}
-	slices.SortFunc(files, func(a, b *vfs.File) int { return cmp.Compare(a.Inode.Ino, b.Inode.Ino) })
 	for _, file := range files {
 		f(file)
 		file.Put()
@@ -120,11 +115,14 @@ func showNetUnix(t *text, c vfs.Caller, _ subject) error {
 		t.UW(f.Inode.Ino, 5)
 		if name, err := s.Name(); err == nil && len(name) > 2 {
 			t.C(' ')
-			name = name[2:]
-			if name[0] == 0 {
-				t.S(string(bytes.ReplaceAll(name, []byte{0}, []byte{'@'})))
-			} else {
-				t.S(string(bytes.TrimRight(name, "\x00")))
+			abstract := name[2] == 0
+			for _, ch := range name[2:] {
+				switch {
+				case ch != 0:
+					t.C(ch)
+				case abstract:
+					t.C('@')
+				}
 			}
 		}
 		t.C('\n')

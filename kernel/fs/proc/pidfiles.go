@@ -19,7 +19,7 @@ func exePath(c vfs.Caller, s subject) (vfs.Path, error) {
 	if err := mayRead(c, s); err != nil {
 		return vfs.Path{}, err
 	}
-	f := s.p.Exe()
+	f := process(s).Exe()
 	if f == nil {
 		return vfs.Path{}, unix.ENOENT
 	}
@@ -35,7 +35,7 @@ func contextPath(c vfs.Caller, s subject, root bool) (vfs.Path, error) {
 	if err := mayRead(c, s); err != nil {
 		return vfs.Path{}, err
 	}
-	fs := s.thread().FSRef()
+	fs := thread(s).FSRef()
 	if fs == nil {
 		return vfs.Path{}, unix.ENOENT
 	}
@@ -90,7 +90,7 @@ func readMemory(t *text, as *mm.AddressSpace, start, end uint64) {
 // written over them to change its title: when the last NUL is gone the title
 // goes on to the first one, into the environment if need be.
 func showCmdline(t *text, c vfs.Caller, s subject) error {
-	as, prog := s.memory(), s.p.Program()
+	as, prog := memory(s), process(s).Program()
 	if as == nil || prog == nil {
 		return nil
 	}
@@ -114,7 +114,7 @@ func showCmdline(t *text, c vfs.Caller, s subject) error {
 }
 
 func showEnviron(t *text, c vfs.Caller, s subject) error {
-	as, prog := s.memory(), s.p.Program()
+	as, prog := memory(s), process(s).Program()
 	if as == nil || prog == nil {
 		return nil
 	}
@@ -124,7 +124,7 @@ func showEnviron(t *text, c vfs.Caller, s subject) error {
 }
 
 func showAuxv(t *text, c vfs.Caller, s subject) error {
-	as, prog := s.memory(), s.p.Program()
+	as, prog := memory(s), process(s).Program()
 	if as == nil || prog == nil {
 		return nil
 	}
@@ -136,21 +136,21 @@ func showAuxv(t *text, c vfs.Caller, s subject) error {
 }
 
 func showComm(t *text, c vfs.Caller, s subject) error {
-	t.S(s.thread().Name())
+	t.S(thread(s).Name())
 	t.C('\n')
 	return nil
 }
 
 // storeComm names a thread of the caller's own process.
 func storeComm(c vfs.Caller, s subject, name string) error {
-	if c.TGID() != s.p.PID() {
+	if c.TGID() != process(s).PID() {
 		return unix.EINVAL
 	}
 	if i := strings.IndexByte(name, 0); i >= 0 {
 		name = name[:i]
 	}
 	name = name[:min(len(name), 15)]
-	s.thread().SetName(strings.TrimSuffix(name, "\n"))
+	thread(s).SetName(strings.TrimSuffix(name, "\n"))
 	return nil
 }
 
@@ -179,7 +179,7 @@ func showLimits(t *text, c vfs.Caller, s subject) error {
 	t.S("Limit                     Soft Limit           Hard Limit           Units     \n")
 	for i, l := range limitLines {
 		start := len(*t)
-		r := s.p.Rlimit(i)
+		r := process(s).Rlimit(i)
 		t.S(l.name)
 		for j, v := range [...]uint64{r.Cur, r.Max} {
 			t.PadTo(start, 26+21*j)
@@ -205,8 +205,8 @@ func showIO(t *text, c vfs.Caller, s subject) error {
 }
 
 func showSchedstat(t *text, c vfs.Caller, s subject) error {
-	user, sys := s.thread().CPUTime()
-	_, voluntary, involuntary := s.thread().Counts()
+	user, sys := thread(s).CPUTime()
+	_, voluntary, involuntary := thread(s).Counts()
 	t.D(user + sys)
 	t.S(" 0 ")
 	t.D(voluntary + involuntary)
@@ -216,12 +216,12 @@ func showSchedstat(t *text, c vfs.Caller, s subject) error {
 
 // showSched renders the part of /proc/PID/sched that has a meaning here.
 func showSched(t *text, c vfs.Caller, s subject) error {
-	th := s.thread()
+	th := thread(s)
 	t.S(th.Name())
 	t.S(" (")
-	t.I(s.nr)
+	t.I(s.N)
 	t.S(", #threads: ")
-	t.I(s.p.NumThreads())
+	t.I(process(s).NumThreads())
 	t.S(")\n-------------------------------------------------------------------\n")
 	line := func(key string, v int64) {
 		start := len(*t)
@@ -256,20 +256,20 @@ func showSched(t *text, c vfs.Caller, s subject) error {
 // of memory that it uses.
 func showOOMScore(t *text, c vfs.Caller, s subject) error {
 	var pages int64
-	if as := s.memory(); as != nil {
+	if as := memory(s); as != nil {
 		m := as.Stat()
 		as.Put()
 		pages = int64(m.Resident + m.PageTables)
 	}
 	total := max(int64(mm.Memory().Total), 1)
-	points := pages + int64(s.p.OOMScoreAdj())*total/1000
+	points := pages + int64(process(s).OOMScoreAdj())*total/1000
 	t.D(max((1000+points*1000/total)*2/3, 0))
 	t.C('\n')
 	return nil
 }
 
 func showOOMScoreAdj(t *text, c vfs.Caller, s subject) error {
-	t.I(s.p.OOMScoreAdj())
+	t.I(process(s).OOMScoreAdj())
 	t.C('\n')
 	return nil
 }
@@ -286,16 +286,16 @@ func storeOOMScoreAdj(c vfs.Caller, s subject, value string) error {
 }
 
 func setOOMScoreAdj(c vfs.Caller, s subject, v int) error {
-	if v < s.p.OOMScoreAdj() && v < 0 && !capable(c, unix.CAP_SYS_RESOURCE) {
+	if v < process(s).OOMScoreAdj() && v < 0 && !capable(c, unix.CAP_SYS_RESOURCE) {
 		return unix.EACCES
 	}
-	s.p.SetOOMScoreAdj(v)
+	process(s).SetOOMScoreAdj(v)
 	return nil
 }
 
 // oom_adj is the old form, from -17 to 15.
 func showOOMAdj(t *text, c vfs.Caller, s subject) error {
-	v := s.p.OOMScoreAdj()
+	v := process(s).OOMScoreAdj()
 	if v == 1000 {
 		v = 15
 	} else {
@@ -325,7 +325,7 @@ func storeOOMAdj(c vfs.Caller, s subject, value string) error {
 // Small files.
 
 func showPersonality(t *text, c vfs.Caller, s subject) error {
-	t.X(uint64(s.p.Personality(^uint32(0))), 8)
+	t.X(uint64(process(s).Personality(^uint32(0))), 8)
 	t.C('\n')
 	return nil
 }
@@ -333,7 +333,7 @@ func showPersonality(t *text, c vfs.Caller, s subject) error {
 // showSyscall renders the call that a thread is in; of others than the caller
 // it is not known.
 func showSyscall(t *text, c vfs.Caller, s subject) error {
-	th := s.thread()
+	th := thread(s)
 	if threadOf(c) != th {
 		t.S("running\n")
 		return nil
@@ -349,7 +349,7 @@ func showSyscall(t *text, c vfs.Caller, s subject) error {
 
 func showTimerSlack(t *text, c vfs.Caller, s subject) error {
 	slack := int64(50_000)
-	if th := s.thread(); threadOf(c) == th {
+	if th := thread(s); threadOf(c) == th {
 		slack = th.TimerSlack()
 	}
 	t.D(slack)
@@ -362,7 +362,7 @@ func storeTimerSlack(c vfs.Caller, s subject, value string) error {
 	if err != nil {
 		return err
 	}
-	th := s.thread()
+	th := thread(s)
 	if threadOf(c) != th {
 		return unix.EPERM
 	}
@@ -371,10 +371,10 @@ func storeTimerSlack(c vfs.Caller, s subject, value string) error {
 }
 
 func showChildren(t *text, c vfs.Caller, s subject) error {
-	if s.t != nil && s.t != s.p.Leader() {
+	if only(s) != nil && only(s) != process(s).Leader() {
 		return nil
 	}
-	for _, n := range s.p.Children() {
+	for _, n := range process(s).Children() {
 		t.I(n)
 		t.C(' ')
 	}

@@ -25,7 +25,7 @@ import (
 type text = pseudo.Text
 
 // none is the subject of files about the system as a whole.
-type none = struct{}
+type none = pseudo.Subject
 
 // Register makes proc known to mount(2).
 func Register() {
@@ -40,7 +40,7 @@ const (
 	threadIno  = 2 << 32
 )
 
-var systemTree = pseudo.Tree[none]{}
+var systemTree = pseudo.Tree{}
 
 func mount(c vfs.Caller, source string, flags uint32, data string) (*vfs.Superblock, error) {
 	if err := checkOptions(data); err != nil {
@@ -119,16 +119,15 @@ func lookupProcess(c vfs.Caller, dir *vfs.Inode, _ none, name string) (*vfs.Inod
 	if !ok {
 		return nil, unix.ENOENT
 	}
-	p := task.FindProcess(n)
-	if p == nil {
-		t := task.FindThread(n)
-		if t == nil {
-			return nil, unix.ENOENT
-		}
-		p = t.Process
-		return processTree.Node(dir.FS, processIno|uint64(n), &processEntry, subject{p, t, n}), nil
+	about := subject{N: n}
+	if p := task.FindProcess(n); p != nil {
+		about.Of = p
+	} else if t := task.FindThread(n); t != nil {
+		about.Of = t
+	} else {
+		return nil, unix.ENOENT
 	}
-	return processTree.Node(dir.FS, processIno|uint64(n), &processEntry, subject{p, nil, n}), nil
+	return processTree.Node(dir.FS, processIno|uint64(n), &processEntry, about), nil
 }
 
 // listProcesses lists the numbers of processes in order; a position is the
@@ -149,9 +148,15 @@ func countProcesses(none) int { return len(task.Processes()) }
 // emitNumbers emits directories that are called by numbers, in order, those
 // above pos.
 func emitNumbers(ids []int, pos int64, ino uint64, emit func(vfs.Dirent) bool) {
-	sortInts(ids)
+	var set []uint64 // sorting by marking: numbers are small
 	for _, n := range ids {
-		if int64(n) <= pos {
+		for n/64 >= len(set) {
+			set = append(set, 0)
+		}
+		set[n/64] |= 1 << (n % 64)
+	}
+	for n := int(pos) + 1; n < 64*len(set); n++ {
+		if set[n/64]>>(n%64)&1 == 0 {
 			continue
 		}
 		if !emit(vfs.Dirent{Name: strconv.Itoa(n), Ino: ino | uint64(n), Type: unix.DT_DIR, Next: int64(n)}) {

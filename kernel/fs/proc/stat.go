@@ -39,22 +39,22 @@ type usage struct {
 	faults, voluntary, involuntary int64
 }
 
-func (s subject) usage() (u usage) {
-	if s.t != nil {
-		u.user, u.sys = s.t.CPUTime()
-		u.faults, u.voluntary, u.involuntary = s.t.Counts()
+func usageOf(s subject) (u usage) {
+	if only(s) != nil {
+		u.user, u.sys = only(s).CPUTime()
+		u.faults, u.voluntary, u.involuntary = only(s).Counts()
 		return u
 	}
-	u.user, u.sys = s.p.CPUTime()
-	u.faults, u.voluntary, u.involuntary = s.p.Faults()
+	u.user, u.sys = process(s).CPUTime()
+	u.faults, u.voluntary, u.involuntary = process(s).Faults()
 	return u
 }
 
-func (s subject) state() byte {
-	if s.t != nil {
-		return s.t.State()
+func stateOf(s subject) byte {
+	if only(s) != nil {
+		return only(s).State()
 	}
-	return s.p.State()
+	return process(s).State()
 }
 
 // priority is the nice value, and the priority as stat shows it.
@@ -68,9 +68,9 @@ func priority(a task.SchedAttr) (nice, prio int64) {
 // showStat renders /proc/PID/stat: 52 fields, the second of which is in
 // parentheses and may hold anything.
 func showStat(t *text, c vfs.Caller, s subject) error {
-	p, th := s.p, s.thread()
+	p, th := process(s), thread(s)
 	permitted := mayRead(c, s) == nil
-	u := s.usage()
+	u := usageOf(s)
 	tty, foreground := ttyOf(p)
 	sched := th.Sched()
 	nice, prio := priority(sched)
@@ -78,14 +78,14 @@ func showStat(t *text, c vfs.Caller, s subject) error {
 	childUser, childSys := p.ChildrenCPUTime()
 
 	var m mm.SpaceStat
-	if as := s.memory(); as != nil {
+	if as := memory(s); as != nil {
 		m = as.Stat()
 		as.Put()
 	}
 	prog := p.Program()
-	state := s.state()
+	state := stateOf(s)
 
-	t.I(s.nr)
+	t.I(s.N)
 	t.S(" (")
 	t.S(th.Name())
 	t.S(") ")
@@ -174,14 +174,14 @@ func showStat(t *text, c vfs.Caller, s subject) error {
 
 // showStatm renders /proc/PID/statm, in pages.
 func showStatm(t *text, c vfs.Caller, s subject) error {
-	as := s.memory()
+	as := memory(s)
 	if as == nil {
 		t.S("0 0 0 0 0 0 0\n")
 		return nil
 	}
 	m := as.Stat()
 	as.Put()
-	for _, v := range [...]uint64{m.Total, m.Resident, m.SharedResident, codePages(s.p), 0, m.Data + m.Stack} {
+	for _, v := range [...]uint64{m.Total, m.Resident, m.SharedResident, codePages(process(s)), 0, m.Data + m.Stack} {
 		t.U(v)
 		t.C(' ')
 	}
@@ -214,7 +214,7 @@ func stateName(letter byte) string {
 
 // showStatus renders /proc/PID/status.
 func showStatus(t *text, c vfs.Caller, s subject) error {
-	p, th := s.p, s.thread()
+	p, th := process(s), thread(s)
 	cr := th.Cred()
 	line := func(key string, v int) { t.S(key); t.I(v); t.C('\n') }
 	t.S("Name:\t")
@@ -232,10 +232,10 @@ func showStatus(t *text, c vfs.Caller, s subject) error {
 		fs.Put()
 	}
 	t.S("State:\t")
-	t.S(stateName(s.state()))
+	t.S(stateName(stateOf(s)))
 	line("\nTgid:\t", p.PID())
 	t.S("Ngid:\t0\n")
-	line("Pid:\t", s.nr)
+	line("Pid:\t", s.N)
 	line("PPid:\t", p.PPID())
 	t.S("TracerPid:\t0\nUid:")
 	for _, v := range [...]cred.UID{cr.UID, cr.EUID, cr.SUID, cr.FSUID} {
@@ -251,10 +251,10 @@ func showStatus(t *text, c vfs.Caller, s subject) error {
 	t.S("Groups:\t")
 	gids(t, cr.Groups)
 	line(" \nNStgid:\t", p.PID())
-	line("NSpid:\t", s.nr)
+	line("NSpid:\t", s.N)
 	line("NSpgid:\t", p.PGID())
 	line("NSsid:\t", p.SID())
-	if as := s.memory(); as != nil {
+	if as := memory(s); as != nil {
 		showStatusMemory(t, p, as)
 		as.Put()
 	}

@@ -157,10 +157,6 @@ func storeIgnored(c vfs.Caller, _ none, value string) error {
 // storeText accepts a word that nothing looks at.
 func storeText(vfs.Caller, none, string) error { return nil }
 
-// storeHugePages accepts a number of huge pages and reserves none: Linux too
-// reserves what it can and reports no error.
-func storeHugePages(c vfs.Caller, n none, value string) error { return storeIgnored(c, n, value) }
-
 func storeDropCaches(c vfs.Caller, _ none, value string) error {
 	v, err := pseudo.ParseInt(value)
 	if err != nil || v < 1 || v > 4 {

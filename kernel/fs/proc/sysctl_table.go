@@ -1,359 +1,325 @@
 package proc
 
-import (
-	"math"
+import "husk/kernel/fs/pseudo"
 
-	"husk/kernel/fs/pseudo"
-)
+// sysctls are the files of /proc/sys, which proc(5) and Linux's admin guide
+// describe, with Linux's defaults. It is a text, made into a table by who
+// first looks there, because as data of the program it would be six times as
+// long. A line is the path, the permissions and
+//
+//	is TEXT             what never changes
+//	word TEXT           a word that may be written and is not kept
+//	number TEXT         the same for a number
+//	set V[,V…] [MIN..MAX]  numbers that are kept; int and max are the largest
+//
+// or "dir" for an empty directory and "special" for what is in specials.
+const sysctls = `
+abi/vsyscall32                               644 set 1 0..1
+debug/exception-trace                        644 set 1
+dev/tty/ldisc_autoload                       644 set 1 0..1
+dev/tty/legacy_tiocsti                       644 set 0 0..1
+fs/aio-max-nr                                644 set 65536 0..max
+fs/aio-nr                                    444 is 0
+fs/binfmt_misc                               dir
+fs/dentry-negative                           644 set 0 0..1
+fs/dentry-state                              444 is 0	0	45	0	0	0
+fs/dir-notify-enable                         644 set 1 0..1
+fs/epoll/max_user_watches                    644 set 449269 0..max
+fs/fanotify/max_queued_events                644 set 16384 0..int
+fs/fanotify/max_user_groups                  644 set 128 0..int
+fs/fanotify/max_user_marks                   644 set 8192 0..int
+fs/file-max                                  644 set 9223372036854775807 0..max
+fs/file-nr                                   special
+fs/inode-nr                                  444 is 0	0
+fs/inode-state                               444 is 0	0	0	0	0	0	0
+fs/inotify/max_queued_events                 644 set 16384 0..int
+fs/inotify/max_user_instances                644 set 128 0..int
+fs/inotify/max_user_watches                  644 set 65536 0..int
+fs/lease-break-time                          644 set 45
+fs/leases-enable                             644 set 1 0..1
+fs/mount-max                                 644 set 100000 1..int
+fs/mqueue/msg_default                        644 set 10 1..65536
+fs/mqueue/msg_max                            644 set 10 1..65536
+fs/mqueue/msgsize_default                    644 set 8192 128..16777216
+fs/mqueue/msgsize_max                        644 set 8192 128..16777216
+fs/mqueue/queues_max                         644 set 256 0..int
+fs/nr_open                                   644 set 1048576 8..2147483584
+fs/overflowgid                               644 set 65534 0..65535
+fs/overflowuid                               644 set 65534 0..65535
+fs/pipe-max-size                             644 set 1048576 4096..2147483647
+fs/pipe-user-pages-hard                      644 set 0 0..max
+fs/pipe-user-pages-soft                      644 set 16384 0..max
+fs/protected_fifos                           644 set 1 0..2
+fs/protected_hardlinks                       644 set 1 0..1
+fs/protected_regular                         644 set 2 0..2
+fs/protected_symlinks                        644 set 1 0..1
+fs/quota                                     dir
+fs/suid_dumpable                             644 set 0 0..2
+kernel/acct                                  644 set 4,2,30
+kernel/arch                                  444 is x86_64
+kernel/auto_msgmni                           644 set 0 0..1
+kernel/bootloader_type                       444 is 176
+kernel/bootloader_version                    444 is 0
+kernel/cad_pid                               600 set 1 1..32768
+kernel/cap_last_cap                          444 is 40
+kernel/core_pattern                          special
+kernel/core_pipe_limit                       644 set 0 0..int
+kernel/core_uses_pid                         644 set 0
+kernel/ctrl-alt-del                          644 set 0
+kernel/dmesg_restrict                        644 set 1 0..1
+kernel/domainname                            special
+kernel/hostname                              special
+kernel/hung_task_timeout_secs                644 set 120 0..int
+kernel/hung_task_panic                       644 set 0 0..1
+kernel/io_uring_disabled                     644 set 2 0..2
+kernel/io_uring_group                        644 set -1
+kernel/keys/gc_delay                         644 set 300 0..int
+kernel/keys/maxbytes                         644 set 20000 0..int
+kernel/keys/maxkeys                          644 set 200 0..int
+kernel/keys/persistent_keyring_expiry        644 set 259200 0..int
+kernel/keys/root_maxbytes                    644 set 25000000 0..int
+kernel/keys/root_maxkeys                     644 set 1000000 0..int
+kernel/kptr_restrict                         644 set 0 0..2
+kernel/max_lock_depth                        644 set 1024
+kernel/modprobe                              644 word /sbin/modprobe
+kernel/modules_disabled                      644 set 1 1..1
+kernel/msg_next_id                           444 is -1
+kernel/msgmax                                644 set 8192 0..int
+kernel/msgmnb                                644 set 16384 0..int
+kernel/msgmni                                644 set 32000 0..32768
+kernel/ngroups_max                           444 is 65536
+kernel/nmi_watchdog                          444 is 0
+kernel/ns_last_pid                           special
+kernel/numa_balancing                        644 set 0 0..1
+kernel/osrelease                             special
+kernel/ostype                                444 is Linux
+kernel/overflowgid                           644 set 65534 0..65535
+kernel/overflowuid                           644 set 65534 0..65535
+kernel/panic                                 644 set 0
+kernel/panic_on_oops                         644 set 1
+kernel/panic_on_warn                         644 set 0 0..1
+kernel/perf_cpu_time_max_percent             644 set 25 0..100
+kernel/perf_event_max_sample_rate            644 set 100000 1..int
+kernel/perf_event_max_stack                  644 set 127 0..640
+kernel/perf_event_mlock_kb                   644 set 516
+kernel/perf_event_paranoid                   644 set 3
+kernel/pid_max                               644 set 32768 301..4194304
+kernel/poweroff_cmd                          644 word /sbin/poweroff
+kernel/print-fatal-signals                   644 set 0
+kernel/printk                                644 set 7,4,1,7
+kernel/printk_delay                          644 set 0 0..10000
+kernel/printk_devkmsg                        644 word on
+kernel/printk_ratelimit                      644 set 5
+kernel/printk_ratelimit_burst                644 set 10
+kernel/pty/max                               644 set 4096 0..int
+kernel/pty/nr                                444 is 0
+kernel/pty/reserve                           644 set 1024 0..int
+kernel/random/boot_id                        special
+kernel/random/entropy_avail                  444 is 256
+kernel/random/poolsize                       444 is 256
+kernel/random/urandom_min_reseed_secs        644 set 60
+kernel/random/uuid                           special
+kernel/random/write_wakeup_threshold         644 set 256
+kernel/randomize_va_space                    644 set 2
+kernel/real-root-dev                         644 set 0
+kernel/sched_autogroup_enabled               644 set 0 0..1
+kernel/sched_cfs_bandwidth_slice_us          644 set 5000 1..int
+kernel/sched_child_runs_first                644 set 0
+kernel/sched_deadline_period_max_us          644 set 4194304 0..int
+kernel/sched_deadline_period_min_us          644 set 100 0..int
+kernel/sched_energy_aware                    644 set 1 0..1
+kernel/sched_rr_timeslice_ms                 644 set 100
+kernel/sched_rt_period_us                    644 set 1000000 1..int
+kernel/sched_rt_runtime_us                   644 set 950000 -1..int
+kernel/sched_schedstats                      644 set 0 0..1
+kernel/seccomp/actions_avail                 444 is kill_process kill_thread trap errno user_notif trace log allow
+kernel/seccomp/actions_logged                444 is kill_process kill_thread trap errno user_notif trace log
+kernel/sem                                   644 set 32000,1024000000,500,32000
+kernel/sem_next_id                           444 is -1
+kernel/shm_next_id                           444 is -1
+kernel/shm_rmid_forced                       644 set 0 0..1
+kernel/shmall                                644 number 18446744073692774399
+kernel/shmmax                                644 number 18446744073692774399
+kernel/shmmni                                644 set 4096 0..32768
+kernel/sysctl_writes_strict                  644 set 1 -1..1
+kernel/sysrq                                 644 set 0
+kernel/tainted                               644 set 0
+kernel/threads-max                           644 set 32466 1..int
+kernel/timer_migration                       644 set 1 0..1
+kernel/traceoff_on_warning                   644 set 0
+kernel/unprivileged_bpf_disabled             644 set 2 0..2
+kernel/unprivileged_userns_clone             644 set 0 0..1
+kernel/usermodehelper/bset                   600 is 4294967295	511
+kernel/usermodehelper/inheritable            600 is 4294967295	511
+kernel/version                               special
+kernel/watchdog                              644 set 0 0..1
+kernel/watchdog_thresh                       644 set 10 0..60
+net/core/bpf_jit_enable                      644 set 0 0..2
+net/core/busy_poll                           644 set 0
+net/core/busy_read                           644 set 0
+net/core/default_qdisc                       644 word pfifo_fast
+net/core/dev_weight                          644 set 64
+net/core/message_burst                       644 set 10
+net/core/message_cost                        644 set 5
+net/core/netdev_budget                       644 set 300
+net/core/netdev_budget_usecs                 644 set 8000
+net/core/netdev_max_backlog                  644 set 1000
+net/core/optmem_max                          644 set 20480 0..int
+net/core/rmem_default                        644 set 212992 2304..int
+net/core/rmem_max                            644 set 212992 2304..int
+net/core/rps_sock_flow_entries               644 set 0
+net/core/somaxconn                           644 set 4096 0..int
+net/core/tstamp_allow_data                   644 set 1 0..1
+net/core/warnings                            644 set 0
+net/core/wmem_default                        644 set 212992 4608..int
+net/core/wmem_max                            644 set 212992 4608..int
+net/ipv4/conf/all/accept_redirects           644 set 1
+net/ipv4/conf/all/forwarding                 644 set 0
+net/ipv4/conf/all/rp_filter                  644 set 0
+net/ipv4/conf/all/send_redirects             644 set 1
+net/ipv4/conf/default/accept_redirects       644 set 1
+net/ipv4/conf/default/forwarding             644 set 0
+net/ipv4/conf/default/rp_filter              644 set 0
+net/ipv4/conf/default/send_redirects         644 set 1
+net/ipv4/conf/lo/accept_redirects            644 set 1
+net/ipv4/conf/lo/forwarding                  644 set 0
+net/ipv4/conf/lo/rp_filter                   644 set 0
+net/ipv4/conf/lo/send_redirects              644 set 1
+net/ipv4/icmp_echo_ignore_all                644 set 0 0..1
+net/ipv4/icmp_echo_ignore_broadcasts         644 set 1 0..1
+net/ipv4/icmp_ratelimit                      644 set 1000
+net/ipv4/igmp_max_memberships                644 set 20
+net/ipv4/ip_default_ttl                      644 set 64 1..255
+net/ipv4/ip_dynaddr                          644 set 0
+net/ipv4/ip_forward                          644 set 0
+net/ipv4/ip_local_port_range                 644 set 32768,60999
+net/ipv4/ip_local_reserved_ports             644 word 
+net/ipv4/ip_no_pmtu_disc                     644 set 0 0..3
+net/ipv4/ip_nonlocal_bind                    644 set 0 0..1
+net/ipv4/ip_unprivileged_port_start          644 set 1024 0..65535
+net/ipv4/ipfrag_high_thresh                  644 set 4194304
+net/ipv4/ipfrag_low_thresh                   644 set 3145728
+net/ipv4/ipfrag_time                         644 set 30
+net/ipv4/ping_group_range                    644 set 1,0
+net/ipv4/tcp_abort_on_overflow               644 set 0 0..1
+net/ipv4/tcp_adv_win_scale                   644 set 1 -31..31
+net/ipv4/tcp_allowed_congestion_control      644 word reno cubic
+net/ipv4/tcp_available_congestion_control    444 is reno cubic
+net/ipv4/tcp_base_mss                        644 set 1024
+net/ipv4/tcp_congestion_control              644 word cubic
+net/ipv4/tcp_dsack                           644 set 1 0..1
+net/ipv4/tcp_ecn                             644 set 2 0..2
+net/ipv4/tcp_fastopen                        644 set 1
+net/ipv4/tcp_fin_timeout                     644 set 60
+net/ipv4/tcp_keepalive_intvl                 644 set 75
+net/ipv4/tcp_keepalive_probes                644 set 9
+net/ipv4/tcp_keepalive_time                  644 set 7200
+net/ipv4/tcp_max_orphans                     644 set 16384
+net/ipv4/tcp_max_syn_backlog                 644 set 512
+net/ipv4/tcp_max_tw_buckets                  644 set 16384
+net/ipv4/tcp_mem                             644 set 22869,30494,45738
+net/ipv4/tcp_moderate_rcvbuf                 644 set 1 0..1
+net/ipv4/tcp_mtu_probing                     644 set 0 0..2
+net/ipv4/tcp_no_metrics_save                 644 set 0 0..1
+net/ipv4/tcp_notsent_lowat                   644 number 4294967295
+net/ipv4/tcp_orphan_retries                  644 set 0 0..255
+net/ipv4/tcp_reordering                      644 set 3
+net/ipv4/tcp_retries1                        644 set 3 0..255
+net/ipv4/tcp_retries2                        644 set 15 0..255
+net/ipv4/tcp_rfc1337                         644 set 0 0..1
+net/ipv4/tcp_rmem                            644 set 4096,131072,6291456
+net/ipv4/tcp_sack                            644 set 1 0..1
+net/ipv4/tcp_slow_start_after_idle           644 set 1 0..1
+net/ipv4/tcp_syn_retries                     644 set 6 1..127
+net/ipv4/tcp_synack_retries                  644 set 5 0..255
+net/ipv4/tcp_syncookies                      644 set 1 0..2
+net/ipv4/tcp_timestamps                      644 set 1 0..2
+net/ipv4/tcp_tw_reuse                        644 set 2 0..2
+net/ipv4/tcp_window_scaling                  644 set 1 0..1
+net/ipv4/tcp_wmem                            644 set 4096,16384,4194304
+net/ipv4/udp_mem                             644 set 45738,60987,91476
+net/ipv4/udp_rmem_min                        644 set 4096 4096..int
+net/ipv4/udp_wmem_min                        644 set 4096 4096..int
+net/ipv6/bindv6only                          644 set 0 0..1
+net/ipv6/conf/all/disable_ipv6               644 set 0
+net/ipv6/conf/all/forwarding                 644 set 0
+net/ipv6/conf/default/disable_ipv6           644 set 0
+net/ipv6/conf/default/forwarding             644 set 0
+net/ipv6/conf/lo/disable_ipv6                644 set 0
+net/ipv6/conf/lo/forwarding                  644 set 0
+net/unix/max_dgram_qlen                      644 set 512 0..int
+user/max_cgroup_namespaces                   644 set 0 0..int
+user/max_inotify_instances                   644 set 128 0..int
+user/max_inotify_watches                     644 set 65536 0..int
+user/max_ipc_namespaces                      644 set 0 0..int
+user/max_mnt_namespaces                      644 set 16384 0..int
+user/max_net_namespaces                      644 set 0 0..int
+user/max_pid_namespaces                      644 set 0 0..int
+user/max_time_namespaces                     644 set 0 0..int
+user/max_user_namespaces                     644 set 0 0..int
+user/max_uts_namespaces                      644 set 0 0..int
+vm/admin_reserve_kbytes                      644 set 8192 0..max
+vm/compact_memory                            special
+vm/compact_unevictable_allowed               644 set 1 0..1
+vm/compaction_proactiveness                  644 set 20 0..100
+vm/dirty_background_bytes                    644 set 0 0..max
+vm/dirty_background_ratio                    644 set 10 0..100
+vm/dirty_bytes                               644 set 0 0..max
+vm/dirty_expire_centisecs                    644 set 3000 0..int
+vm/dirty_ratio                               644 set 20 0..100
+vm/dirty_writeback_centisecs                 644 set 500 0..int
+vm/dirtytime_expire_seconds                  644 set 43200 0..int
+vm/drop_caches                               special
+vm/extfrag_threshold                         644 set 500 0..1000
+vm/hugetlb_shm_group                         644 set 0
+vm/laptop_mode                               644 set 0 0..int
+vm/legacy_va_layout                          644 set 0
+vm/lowmem_reserve_ratio                      644 set 256,256,32,0
+vm/max_map_count                             644 set 65530 0..int
+vm/min_free_kbytes                           644 set 4096 0..int
+vm/mmap_min_addr                             644 set 65536 0..max
+vm/mmap_rnd_bits                             600 set 28 28..32
+vm/mmap_rnd_compat_bits                      600 set 8 8..16
+vm/nr_hugepages                              644 number 0
+vm/nr_hugepages_mempolicy                    644 number 0
+vm/nr_overcommit_hugepages                   644 number 0
+vm/oom_dump_tasks                            644 set 1
+vm/oom_kill_allocating_task                  644 set 0
+vm/overcommit_kbytes                         644 set 0 0..max
+vm/overcommit_memory                         special
+vm/overcommit_ratio                          special
+vm/page-cluster                              644 set 3 0..31
+vm/page_lock_unfairness                      644 set 5 0..int
+vm/panic_on_oom                              644 set 0 0..2
+vm/percpu_pagelist_high_fraction             644 set 0 0..int
+vm/stat_interval                             644 set 1
+vm/stat_refresh                              special
+vm/swappiness                                644 set 60 0..200
+vm/unprivileged_userfaultfd                  644 set 0 0..1
+vm/user_reserve_kbytes                       644 set 16384 0..max
+vm/vfs_cache_pressure                        644 set 100 0..int
+vm/watermark_boost_factor                    644 set 15000 0..int
+vm/watermark_scale_factor                    644 set 10 1..3000
+vm/zone_reclaim_mode                         644 set 0 0..int
+`
 
-// sysctlDir is /proc/sys, described in proc(5) and Linux's admin guide. The
-// values are Linux's defaults; most are kept and shown, and bind nobody.
-var sysctlDir = pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-	{Name: "abi", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "vsyscall32", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-	}}},
-	{Name: "debug", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "exception-trace", Knob: &pseudo.Knob{V: [4]int64{1}}},
-	}}},
-	{Name: "dev", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "tty", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "ldisc_autoload", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "legacy_tiocsti", Knob: &pseudo.Knob{Max: 1}},
-		}}},
-	}}},
-	{Name: "fs", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "aio-max-nr", Knob: &pseudo.Knob{V: [4]int64{65536}, Max: math.MaxInt64}},
-		{Name: "aio-nr", Const: "0\n"},
-		{Name: "binfmt_misc", Dir: &pseudo.Dir[none]{}},
-		{Name: "dentry-negative", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "dentry-state", Const: "0\t0\t45\t0\t0\t0\n"},
-		{Name: "dir-notify-enable", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "epoll", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "max_user_watches", Knob: &pseudo.Knob{V: [4]int64{449269}, Max: math.MaxInt64}},
-		}}},
-		{Name: "fanotify", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "max_queued_events", Knob: &pseudo.Knob{V: [4]int64{16384}, Max: math.MaxInt32}},
-			{Name: "max_user_groups", Knob: &pseudo.Knob{V: [4]int64{128}, Max: math.MaxInt32}},
-			{Name: "max_user_marks", Knob: &pseudo.Knob{V: [4]int64{8192}, Max: math.MaxInt32}},
-		}}},
-		{Name: "file-max", Knob: &pseudo.Knob{V: [4]int64{9223372036854775807}, Max: math.MaxInt64}},
-		{Name: "file-nr", Show: showFileNr},
-		{Name: "inode-nr", Const: "0\t0\n"},
-		{Name: "inode-state", Const: "0\t0\t0\t0\t0\t0\t0\n"},
-		{Name: "inotify", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "max_queued_events", Knob: &pseudo.Knob{V: [4]int64{16384}, Max: math.MaxInt32}},
-			{Name: "max_user_instances", Knob: &pseudo.Knob{V: [4]int64{128}, Max: math.MaxInt32}},
-			{Name: "max_user_watches", Knob: &pseudo.Knob{V: [4]int64{65536}, Max: math.MaxInt32}},
-		}}},
-		{Name: "lease-break-time", Knob: &pseudo.Knob{V: [4]int64{45}}},
-		{Name: "leases-enable", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "mount-max", Knob: &pseudo.Knob{V: [4]int64{100000}, Min: 1, Max: math.MaxInt32}},
-		{Name: "mqueue", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "msg_default", Knob: &pseudo.Knob{V: [4]int64{10}, Min: 1, Max: 65536}},
-			{Name: "msg_max", Knob: &pseudo.Knob{V: [4]int64{10}, Min: 1, Max: 65536}},
-			{Name: "msgsize_default", Knob: &pseudo.Knob{V: [4]int64{8192}, Min: 128, Max: 16777216}},
-			{Name: "msgsize_max", Knob: &pseudo.Knob{V: [4]int64{8192}, Min: 128, Max: 16777216}},
-			{Name: "queues_max", Knob: &pseudo.Knob{V: [4]int64{256}, Max: math.MaxInt32}},
-		}}},
-		{Name: "nr_open", Knob: &pseudo.Knob{V: [4]int64{1048576}, Min: 8, Max: 2147483584}},
-		{Name: "overflowgid", Knob: &pseudo.Knob{V: [4]int64{65534}, Max: 65535}},
-		{Name: "overflowuid", Knob: &pseudo.Knob{V: [4]int64{65534}, Max: 65535}},
-		{Name: "pipe-max-size", Knob: &pseudo.Knob{V: [4]int64{1048576}, Min: 4096, Max: 2147483647}},
-		{Name: "pipe-user-pages-hard", Knob: &pseudo.Knob{Max: math.MaxInt64}},
-		{Name: "pipe-user-pages-soft", Knob: &pseudo.Knob{V: [4]int64{16384}, Max: math.MaxInt64}},
-		{Name: "protected_fifos", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 2}},
-		{Name: "protected_hardlinks", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "protected_regular", Knob: &pseudo.Knob{V: [4]int64{2}, Max: 2}},
-		{Name: "protected_symlinks", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "quota", Dir: &pseudo.Dir[none]{}},
-		{Name: "suid_dumpable", Knob: &pseudo.Knob{Max: 2}},
-	}}},
-	{Name: "kernel", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "acct", Knob: &pseudo.Knob{N: 3, V: [4]int64{4, 2, 30}}},
-		{Name: "arch", Const: "x86_64\n"},
-		{Name: "auto_msgmni", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "bootloader_type", Const: "176\n"},
-		{Name: "bootloader_version", Const: "0\n"},
-		{Name: "cad_pid", Mode: 0o600, Knob: &pseudo.Knob{V: [4]int64{1}, Min: 1, Max: 32768}},
-		{Name: "cap_last_cap", Const: "40\n"},
-		{Name: "core_pattern", Mode: 0o644, Show: showCorePattern, Store: storeCorePattern},
-		{Name: "core_pipe_limit", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "core_uses_pid", Knob: &pseudo.Knob{}},
-		{Name: "ctrl-alt-del", Knob: &pseudo.Knob{}},
-		{Name: "dmesg_restrict", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "domainname", Mode: 0o644, Show: showDomainname, Store: storeDomainname},
-		{Name: "hostname", Mode: 0o644, Show: showHostname, Store: storeHostname},
-		{Name: "hung_task_timeout_secs", Knob: &pseudo.Knob{V: [4]int64{120}, Max: math.MaxInt32}},
-		{Name: "hung_task_panic", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "io_uring_disabled", Knob: &pseudo.Knob{V: [4]int64{2}, Max: 2}},
-		{Name: "io_uring_group", Knob: &pseudo.Knob{V: [4]int64{-1}}},
-		{Name: "keys", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "gc_delay", Knob: &pseudo.Knob{V: [4]int64{300}, Max: math.MaxInt32}},
-			{Name: "maxbytes", Knob: &pseudo.Knob{V: [4]int64{20000}, Max: math.MaxInt32}},
-			{Name: "maxkeys", Knob: &pseudo.Knob{V: [4]int64{200}, Max: math.MaxInt32}},
-			{Name: "persistent_keyring_expiry", Knob: &pseudo.Knob{V: [4]int64{259200}, Max: math.MaxInt32}},
-			{Name: "root_maxbytes", Knob: &pseudo.Knob{V: [4]int64{25000000}, Max: math.MaxInt32}},
-			{Name: "root_maxkeys", Knob: &pseudo.Knob{V: [4]int64{1000000}, Max: math.MaxInt32}},
-		}}},
-		{Name: "kptr_restrict", Knob: &pseudo.Knob{Max: 2}},
-		{Name: "max_lock_depth", Knob: &pseudo.Knob{V: [4]int64{1024}}},
-		{Name: "modprobe", Mode: 0o644, Const: "/sbin/modprobe\n", Store: storeText},
-		{Name: "modules_disabled", Knob: &pseudo.Knob{V: [4]int64{1}, Min: 1, Max: 1}},
-		{Name: "msg_next_id", Const: "-1\n"},
-		{Name: "msgmax", Knob: &pseudo.Knob{V: [4]int64{8192}, Max: math.MaxInt32}},
-		{Name: "msgmnb", Knob: &pseudo.Knob{V: [4]int64{16384}, Max: math.MaxInt32}},
-		{Name: "msgmni", Knob: &pseudo.Knob{V: [4]int64{32000}, Max: 32768}},
-		{Name: "ngroups_max", Const: "65536\n"},
-		{Name: "nmi_watchdog", Const: "0\n"},
-		{Name: "ns_last_pid", Mode: 0o666, Store: storeIgnored, Show: showLastPID},
-		{Name: "numa_balancing", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "osrelease", Show: showOsrelease},
-		{Name: "ostype", Const: "Linux\n"},
-		{Name: "overflowgid", Knob: &pseudo.Knob{V: [4]int64{65534}, Max: 65535}},
-		{Name: "overflowuid", Knob: &pseudo.Knob{V: [4]int64{65534}, Max: 65535}},
-		{Name: "panic", Knob: &pseudo.Knob{}},
-		{Name: "panic_on_oops", Knob: &pseudo.Knob{V: [4]int64{1}}},
-		{Name: "panic_on_warn", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "perf_cpu_time_max_percent", Knob: &pseudo.Knob{V: [4]int64{25}, Max: 100}},
-		{Name: "perf_event_max_sample_rate", Knob: &pseudo.Knob{V: [4]int64{100000}, Min: 1, Max: math.MaxInt32}},
-		{Name: "perf_event_max_stack", Knob: &pseudo.Knob{V: [4]int64{127}, Max: 640}},
-		{Name: "perf_event_mlock_kb", Knob: &pseudo.Knob{V: [4]int64{516}}},
-		{Name: "perf_event_paranoid", Knob: &pseudo.Knob{V: [4]int64{3}}},
-		{Name: "pid_max", Knob: &pseudo.Knob{V: [4]int64{32768}, Min: 301, Max: 4194304}},
-		{Name: "poweroff_cmd", Mode: 0o644, Const: "/sbin/poweroff\n", Store: storeText},
-		{Name: "print-fatal-signals", Knob: &pseudo.Knob{}},
-		{Name: "printk", Knob: &pseudo.Knob{N: 4, V: [4]int64{7, 4, 1, 7}}},
-		{Name: "printk_delay", Knob: &pseudo.Knob{Max: 10000}},
-		{Name: "printk_devkmsg", Mode: 0o644, Const: "on\n", Store: storeText},
-		{Name: "printk_ratelimit", Knob: &pseudo.Knob{V: [4]int64{5}}},
-		{Name: "printk_ratelimit_burst", Knob: &pseudo.Knob{V: [4]int64{10}}},
-		{Name: "pty", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "max", Knob: &pseudo.Knob{V: [4]int64{4096}, Max: math.MaxInt32}},
-			{Name: "nr", Const: "0\n"},
-			{Name: "reserve", Knob: &pseudo.Knob{V: [4]int64{1024}, Max: math.MaxInt32}},
-		}}},
-		{Name: "random", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "boot_id", Show: showBootID},
-			{Name: "entropy_avail", Const: "256\n"},
-			{Name: "poolsize", Const: "256\n"},
-			{Name: "urandom_min_reseed_secs", Knob: &pseudo.Knob{V: [4]int64{60}}},
-			{Name: "uuid", Show: showUuid},
-			{Name: "write_wakeup_threshold", Knob: &pseudo.Knob{V: [4]int64{256}}},
-		}}},
-		{Name: "randomize_va_space", Knob: &pseudo.Knob{V: [4]int64{2}}},
-		{Name: "real-root-dev", Knob: &pseudo.Knob{}},
-		{Name: "sched_autogroup_enabled", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "sched_cfs_bandwidth_slice_us", Knob: &pseudo.Knob{V: [4]int64{5000}, Min: 1, Max: math.MaxInt32}},
-		{Name: "sched_child_runs_first", Knob: &pseudo.Knob{}},
-		{Name: "sched_deadline_period_max_us", Knob: &pseudo.Knob{V: [4]int64{4194304}, Max: math.MaxInt32}},
-		{Name: "sched_deadline_period_min_us", Knob: &pseudo.Knob{V: [4]int64{100}, Max: math.MaxInt32}},
-		{Name: "sched_energy_aware", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "sched_rr_timeslice_ms", Knob: &pseudo.Knob{V: [4]int64{100}}},
-		{Name: "sched_rt_period_us", Knob: &pseudo.Knob{V: [4]int64{1000000}, Min: 1, Max: math.MaxInt32}},
-		{Name: "sched_rt_runtime_us", Knob: &pseudo.Knob{V: [4]int64{950000}, Min: -1, Max: math.MaxInt32}},
-		{Name: "sched_schedstats", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "seccomp", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "actions_avail", Const: "kill_process kill_thread trap errno user_notif trace log allow\n"},
-			{Name: "actions_logged", Const: "kill_process kill_thread trap errno user_notif trace log\n"},
-		}}},
-		{Name: "sem", Knob: &pseudo.Knob{N: 4, V: [4]int64{32000, 1024000000, 500, 32000}}},
-		{Name: "sem_next_id", Const: "-1\n"},
-		{Name: "shm_next_id", Const: "-1\n"},
-		{Name: "shm_rmid_forced", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "shmall", Mode: 0o644, Const: "18446744073692774399\n", Store: storeIgnored},
-		{Name: "shmmax", Mode: 0o644, Const: "18446744073692774399\n", Store: storeIgnored},
-		{Name: "shmmni", Knob: &pseudo.Knob{V: [4]int64{4096}, Max: 32768}},
-		{Name: "sysctl_writes_strict", Knob: &pseudo.Knob{V: [4]int64{1}, Min: -1, Max: 1}},
-		{Name: "sysrq", Knob: &pseudo.Knob{}},
-		{Name: "tainted", Knob: &pseudo.Knob{}},
-		{Name: "threads-max", Knob: &pseudo.Knob{V: [4]int64{32466}, Min: 1, Max: math.MaxInt32}},
-		{Name: "timer_migration", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "traceoff_on_warning", Knob: &pseudo.Knob{}},
-		{Name: "unprivileged_bpf_disabled", Knob: &pseudo.Knob{V: [4]int64{2}, Max: 2}},
-		{Name: "unprivileged_userns_clone", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "usermodehelper", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "bset", Mode: 0o600, Const: "4294967295\t511\n"},
-			{Name: "inheritable", Mode: 0o600, Const: "4294967295\t511\n"},
-		}}},
-		{Name: "version", Show: showVersion},
-		{Name: "watchdog", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "watchdog_thresh", Knob: &pseudo.Knob{V: [4]int64{10}, Max: 60}},
-	}}},
-	{Name: "net", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "core", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "bpf_jit_enable", Knob: &pseudo.Knob{Max: 2}},
-			{Name: "busy_poll", Knob: &pseudo.Knob{}},
-			{Name: "busy_read", Knob: &pseudo.Knob{}},
-			{Name: "default_qdisc", Mode: 0o644, Const: "pfifo_fast\n", Store: storeText},
-			{Name: "dev_weight", Knob: &pseudo.Knob{V: [4]int64{64}}},
-			{Name: "message_burst", Knob: &pseudo.Knob{V: [4]int64{10}}},
-			{Name: "message_cost", Knob: &pseudo.Knob{V: [4]int64{5}}},
-			{Name: "netdev_budget", Knob: &pseudo.Knob{V: [4]int64{300}}},
-			{Name: "netdev_budget_usecs", Knob: &pseudo.Knob{V: [4]int64{8000}}},
-			{Name: "netdev_max_backlog", Knob: &pseudo.Knob{V: [4]int64{1000}}},
-			{Name: "optmem_max", Knob: &pseudo.Knob{V: [4]int64{20480}, Max: math.MaxInt32}},
-			{Name: "rmem_default", Knob: &pseudo.Knob{V: [4]int64{212992}, Min: 2304, Max: math.MaxInt32}},
-			{Name: "rmem_max", Knob: &pseudo.Knob{V: [4]int64{212992}, Min: 2304, Max: math.MaxInt32}},
-			{Name: "rps_sock_flow_entries", Knob: &pseudo.Knob{}},
-			{Name: "somaxconn", Knob: &pseudo.Knob{V: [4]int64{4096}, Max: math.MaxInt32}},
-			{Name: "tstamp_allow_data", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "warnings", Knob: &pseudo.Knob{}},
-			{Name: "wmem_default", Knob: &pseudo.Knob{V: [4]int64{212992}, Min: 4608, Max: math.MaxInt32}},
-			{Name: "wmem_max", Knob: &pseudo.Knob{V: [4]int64{212992}, Min: 4608, Max: math.MaxInt32}},
-		}}},
-		{Name: "ipv4", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "conf", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-				{Name: "all", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-					{Name: "accept_redirects", Knob: &pseudo.Knob{V: [4]int64{1}}},
-					{Name: "forwarding", Knob: &pseudo.Knob{}},
-					{Name: "rp_filter", Knob: &pseudo.Knob{}},
-					{Name: "send_redirects", Knob: &pseudo.Knob{V: [4]int64{1}}},
-				}}},
-				{Name: "default", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-					{Name: "accept_redirects", Knob: &pseudo.Knob{V: [4]int64{1}}},
-					{Name: "forwarding", Knob: &pseudo.Knob{}},
-					{Name: "rp_filter", Knob: &pseudo.Knob{}},
-					{Name: "send_redirects", Knob: &pseudo.Knob{V: [4]int64{1}}},
-				}}},
-				{Name: "lo", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-					{Name: "accept_redirects", Knob: &pseudo.Knob{V: [4]int64{1}}},
-					{Name: "forwarding", Knob: &pseudo.Knob{}},
-					{Name: "rp_filter", Knob: &pseudo.Knob{}},
-					{Name: "send_redirects", Knob: &pseudo.Knob{V: [4]int64{1}}},
-				}}},
-			}}},
-			{Name: "icmp_echo_ignore_all", Knob: &pseudo.Knob{Max: 1}},
-			{Name: "icmp_echo_ignore_broadcasts", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "icmp_ratelimit", Knob: &pseudo.Knob{V: [4]int64{1000}}},
-			{Name: "igmp_max_memberships", Knob: &pseudo.Knob{V: [4]int64{20}}},
-			{Name: "ip_default_ttl", Knob: &pseudo.Knob{V: [4]int64{64}, Min: 1, Max: 255}},
-			{Name: "ip_dynaddr", Knob: &pseudo.Knob{}},
-			{Name: "ip_forward", Knob: &pseudo.Knob{}},
-			{Name: "ip_local_port_range", Knob: &pseudo.Knob{N: 2, V: [4]int64{32768, 60999}}},
-			{Name: "ip_local_reserved_ports", Mode: 0o644, Const: "\n", Store: storeText},
-			{Name: "ip_no_pmtu_disc", Knob: &pseudo.Knob{Max: 3}},
-			{Name: "ip_nonlocal_bind", Knob: &pseudo.Knob{Max: 1}},
-			{Name: "ip_unprivileged_port_start", Knob: &pseudo.Knob{V: [4]int64{1024}, Max: 65535}},
-			{Name: "ipfrag_high_thresh", Knob: &pseudo.Knob{V: [4]int64{4194304}}},
-			{Name: "ipfrag_low_thresh", Knob: &pseudo.Knob{V: [4]int64{3145728}}},
-			{Name: "ipfrag_time", Knob: &pseudo.Knob{V: [4]int64{30}}},
-			{Name: "ping_group_range", Knob: &pseudo.Knob{N: 2, V: [4]int64{1, 0}}},
-			{Name: "tcp_abort_on_overflow", Knob: &pseudo.Knob{Max: 1}},
-			{Name: "tcp_adv_win_scale", Knob: &pseudo.Knob{V: [4]int64{1}, Min: -31, Max: 31}},
-			{Name: "tcp_allowed_congestion_control", Mode: 0o644, Const: "reno cubic\n", Store: storeText},
-			{Name: "tcp_available_congestion_control", Const: "reno cubic\n"},
-			{Name: "tcp_base_mss", Knob: &pseudo.Knob{V: [4]int64{1024}}},
-			{Name: "tcp_congestion_control", Mode: 0o644, Const: "cubic\n", Store: storeText},
-			{Name: "tcp_dsack", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "tcp_ecn", Knob: &pseudo.Knob{V: [4]int64{2}, Max: 2}},
-			{Name: "tcp_fastopen", Knob: &pseudo.Knob{V: [4]int64{1}}},
-			{Name: "tcp_fin_timeout", Knob: &pseudo.Knob{V: [4]int64{60}}},
-			{Name: "tcp_keepalive_intvl", Knob: &pseudo.Knob{V: [4]int64{75}}},
-			{Name: "tcp_keepalive_probes", Knob: &pseudo.Knob{V: [4]int64{9}}},
-			{Name: "tcp_keepalive_time", Knob: &pseudo.Knob{V: [4]int64{7200}}},
-			{Name: "tcp_max_orphans", Knob: &pseudo.Knob{V: [4]int64{16384}}},
-			{Name: "tcp_max_syn_backlog", Knob: &pseudo.Knob{V: [4]int64{512}}},
-			{Name: "tcp_max_tw_buckets", Knob: &pseudo.Knob{V: [4]int64{16384}}},
-			{Name: "tcp_mem", Knob: &pseudo.Knob{N: 3, V: [4]int64{22869, 30494, 45738}}},
-			{Name: "tcp_moderate_rcvbuf", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "tcp_mtu_probing", Knob: &pseudo.Knob{Max: 2}},
-			{Name: "tcp_no_metrics_save", Knob: &pseudo.Knob{Max: 1}},
-			{Name: "tcp_notsent_lowat", Mode: 0o644, Const: "4294967295\n", Store: storeIgnored},
-			{Name: "tcp_orphan_retries", Knob: &pseudo.Knob{Max: 255}},
-			{Name: "tcp_reordering", Knob: &pseudo.Knob{V: [4]int64{3}}},
-			{Name: "tcp_retries1", Knob: &pseudo.Knob{V: [4]int64{3}, Max: 255}},
-			{Name: "tcp_retries2", Knob: &pseudo.Knob{V: [4]int64{15}, Max: 255}},
-			{Name: "tcp_rfc1337", Knob: &pseudo.Knob{Max: 1}},
-			{Name: "tcp_rmem", Knob: &pseudo.Knob{N: 3, V: [4]int64{4096, 131072, 6291456}}},
-			{Name: "tcp_sack", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "tcp_slow_start_after_idle", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "tcp_syn_retries", Knob: &pseudo.Knob{V: [4]int64{6}, Min: 1, Max: 127}},
-			{Name: "tcp_synack_retries", Knob: &pseudo.Knob{V: [4]int64{5}, Max: 255}},
-			{Name: "tcp_syncookies", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 2}},
-			{Name: "tcp_timestamps", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 2}},
-			{Name: "tcp_tw_reuse", Knob: &pseudo.Knob{V: [4]int64{2}, Max: 2}},
-			{Name: "tcp_window_scaling", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-			{Name: "tcp_wmem", Knob: &pseudo.Knob{N: 3, V: [4]int64{4096, 16384, 4194304}}},
-			{Name: "udp_mem", Knob: &pseudo.Knob{N: 3, V: [4]int64{45738, 60987, 91476}}},
-			{Name: "udp_rmem_min", Knob: &pseudo.Knob{V: [4]int64{4096}, Min: 4096, Max: math.MaxInt32}},
-			{Name: "udp_wmem_min", Knob: &pseudo.Knob{V: [4]int64{4096}, Min: 4096, Max: math.MaxInt32}},
-		}}},
-		{Name: "ipv6", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "bindv6only", Knob: &pseudo.Knob{Max: 1}},
-			{Name: "conf", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-				{Name: "all", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-					{Name: "disable_ipv6", Knob: &pseudo.Knob{}},
-					{Name: "forwarding", Knob: &pseudo.Knob{}},
-				}}},
-				{Name: "default", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-					{Name: "disable_ipv6", Knob: &pseudo.Knob{}},
-					{Name: "forwarding", Knob: &pseudo.Knob{}},
-				}}},
-				{Name: "lo", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-					{Name: "disable_ipv6", Knob: &pseudo.Knob{}},
-					{Name: "forwarding", Knob: &pseudo.Knob{}},
-				}}},
-			}}},
-		}}},
-		{Name: "unix", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "max_dgram_qlen", Knob: &pseudo.Knob{V: [4]int64{512}, Max: math.MaxInt32}},
-		}}},
-	}}},
-	{Name: "user", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "max_cgroup_namespaces", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "max_inotify_instances", Knob: &pseudo.Knob{V: [4]int64{128}, Max: math.MaxInt32}},
-		{Name: "max_inotify_watches", Knob: &pseudo.Knob{V: [4]int64{65536}, Max: math.MaxInt32}},
-		{Name: "max_ipc_namespaces", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "max_mnt_namespaces", Knob: &pseudo.Knob{V: [4]int64{16384}, Max: math.MaxInt32}},
-		{Name: "max_net_namespaces", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "max_pid_namespaces", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "max_time_namespaces", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "max_user_namespaces", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "max_uts_namespaces", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-	}}},
-	{Name: "vm", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-		{Name: "admin_reserve_kbytes", Knob: &pseudo.Knob{V: [4]int64{8192}, Max: math.MaxInt64}},
-		{Name: "compact_memory", Mode: 0o200, Store: storeCompactMemory},
-		{Name: "compact_unevictable_allowed", Knob: &pseudo.Knob{V: [4]int64{1}, Max: 1}},
-		{Name: "compaction_proactiveness", Knob: &pseudo.Knob{V: [4]int64{20}, Max: 100}},
-		{Name: "dirty_background_bytes", Knob: &pseudo.Knob{Max: math.MaxInt64}},
-		{Name: "dirty_background_ratio", Knob: &pseudo.Knob{V: [4]int64{10}, Max: 100}},
-		{Name: "dirty_bytes", Knob: &pseudo.Knob{Max: math.MaxInt64}},
-		{Name: "dirty_expire_centisecs", Knob: &pseudo.Knob{V: [4]int64{3000}, Max: math.MaxInt32}},
-		{Name: "dirty_ratio", Knob: &pseudo.Knob{V: [4]int64{20}, Max: 100}},
-		{Name: "dirty_writeback_centisecs", Knob: &pseudo.Knob{V: [4]int64{500}, Max: math.MaxInt32}},
-		{Name: "dirtytime_expire_seconds", Knob: &pseudo.Knob{V: [4]int64{43200}, Max: math.MaxInt32}},
-		{Name: "drop_caches", Mode: 0o200, Store: storeDropCaches},
-		{Name: "extfrag_threshold", Knob: &pseudo.Knob{V: [4]int64{500}, Max: 1000}},
-		{Name: "hugetlb_shm_group", Knob: &pseudo.Knob{}},
-		{Name: "laptop_mode", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "legacy_va_layout", Knob: &pseudo.Knob{}},
-		{Name: "lowmem_reserve_ratio", Knob: &pseudo.Knob{N: 4, V: [4]int64{256, 256, 32, 0}}},
-		{Name: "max_map_count", Knob: &pseudo.Knob{V: [4]int64{65530}, Max: math.MaxInt32}},
-		{Name: "min_free_kbytes", Knob: &pseudo.Knob{V: [4]int64{4096}, Max: math.MaxInt32}},
-		{Name: "mmap_min_addr", Knob: &pseudo.Knob{V: [4]int64{65536}, Max: math.MaxInt64}},
-		{Name: "mmap_rnd_bits", Mode: 0o600, Knob: &pseudo.Knob{V: [4]int64{28}, Min: 28, Max: 32}},
-		{Name: "mmap_rnd_compat_bits", Mode: 0o600, Knob: &pseudo.Knob{V: [4]int64{8}, Min: 8, Max: 16}},
-		{Name: "nr_hugepages", Mode: 0o644, Const: "0\n", Store: storeHugePages},
-		{Name: "nr_hugepages_mempolicy", Mode: 0o644, Const: "0\n", Store: storeHugePages},
-		{Name: "nr_overcommit_hugepages", Mode: 0o644, Const: "0\n", Store: storeHugePages},
-		{Name: "oom_dump_tasks", Knob: &pseudo.Knob{V: [4]int64{1}}},
-		{Name: "oom_kill_allocating_task", Knob: &pseudo.Knob{}},
-		{Name: "overcommit_kbytes", Knob: &pseudo.Knob{Max: math.MaxInt64}},
-		{Name: "overcommit_memory", Knob: &pseudo.Knob{Max: 2, Get: overcommit, Set: setOvercommit}},
-		{Name: "overcommit_ratio", Knob: &pseudo.Knob{Max: math.MaxInt32, Get: overcommitRatio, Set: setOvercommitRatio}},
-		{Name: "page-cluster", Knob: &pseudo.Knob{V: [4]int64{3}, Max: 31}},
-		{Name: "page_lock_unfairness", Knob: &pseudo.Knob{V: [4]int64{5}, Max: math.MaxInt32}},
-		{Name: "panic_on_oom", Knob: &pseudo.Knob{Max: 2}},
-		{Name: "percpu_pagelist_high_fraction", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-		{Name: "stat_interval", Knob: &pseudo.Knob{V: [4]int64{1}}},
-		{Name: "stat_refresh", Mode: 0o600, Store: storeStatRefresh},
-		{Name: "swappiness", Knob: &pseudo.Knob{V: [4]int64{60}, Max: 200}},
-		{Name: "unprivileged_userfaultfd", Knob: &pseudo.Knob{Max: 1}},
-		{Name: "user_reserve_kbytes", Knob: &pseudo.Knob{V: [4]int64{16384}, Max: math.MaxInt64}},
-		{Name: "vfs_cache_pressure", Knob: &pseudo.Knob{V: [4]int64{100}, Max: math.MaxInt32}},
-		{Name: "watermark_boost_factor", Knob: &pseudo.Knob{V: [4]int64{15000}, Max: math.MaxInt32}},
-		{Name: "watermark_scale_factor", Knob: &pseudo.Knob{V: [4]int64{10}, Min: 1, Max: 3000}},
-		{Name: "zone_reclaim_mode", Knob: &pseudo.Knob{Max: math.MaxInt32}},
-	}}},
-}}
+// specials are the settings with functions of their own.
+var specials = []struct {
+	path  string
+	entry pseudo.Entry
+}{
+	{"fs/file-nr", pseudo.Entry{Show: showFileNr}},
+	{"kernel/core_pattern", pseudo.Entry{Mode: 0o644, Show: showCorePattern, Store: storeCorePattern}},
+	{"kernel/domainname", pseudo.Entry{Mode: 0o644, Show: showDomainname, Store: storeDomainname}},
+	{"kernel/hostname", pseudo.Entry{Mode: 0o644, Show: showHostname, Store: storeHostname}},
+	{"kernel/ns_last_pid", pseudo.Entry{Mode: 0o666, Store: storeIgnored, Show: showLastPID}},
+	{"kernel/osrelease", pseudo.Entry{Show: showOsrelease}},
+	{"kernel/random/boot_id", pseudo.Entry{Show: showBootID}},
+	{"kernel/random/uuid", pseudo.Entry{Show: showUuid}},
+	{"kernel/version", pseudo.Entry{Show: showVersion}},
+	{"vm/compact_memory", pseudo.Entry{Mode: 0o200, Store: storeCompactMemory}},
+	{"vm/drop_caches", pseudo.Entry{Mode: 0o200, Store: storeDropCaches}},
+	{"vm/overcommit_memory", pseudo.Entry{Knob: &pseudo.Knob{Max: 2, Get: overcommit, Set: setOvercommit}}},
+	{"vm/overcommit_ratio", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Get: overcommitRatio, Set: setOvercommitRatio}}},
+	{"vm/stat_refresh", pseudo.Entry{Mode: 0o600, Store: storeStatRefresh}},
+}

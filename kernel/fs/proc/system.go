@@ -12,15 +12,15 @@ import (
 )
 
 // root is the table of /proc itself. Processes come after it.
-var root = pseudo.Entry[none]{Mode: 0o555, Dir: &pseudo.Dir[none]{
+var root = pseudo.Entry{Mode: 0o555, Dir: &pseudo.Dir{
 	Lookup: lookupProcess, List: listProcesses, Links: countProcesses,
-	Entries: []pseudo.Entry[none]{
-		{Name: "self", Link: linkSelf},
-		{Name: "thread-self", Link: linkThreadSelf},
+	Entries: []pseudo.Entry{
+		{Name: "self", Special: &pseudo.Special{Link: linkSelf}},
+		{Name: "thread-self", Special: &pseudo.Special{Link: linkThreadSelf}},
 		{Name: "buddyinfo", Show: showBuddyinfo},
-		{Name: "bus", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "input", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{{Name: "devices"}, {Name: "handlers"}}}},
-			{Name: "pci", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{{Name: "devices"}}}},
+		{Name: "bus", Dir: &pseudo.Dir{Entries: []pseudo.Entry{
+			{Name: "input", Dir: &pseudo.Dir{Entries: []pseudo.Entry{{Name: "devices"}, {Name: "handlers"}}}},
+			{Name: "pci", Dir: &pseudo.Dir{Entries: []pseudo.Entry{{Name: "devices"}}}},
 		}}},
 		{Name: "cgroups", Const: "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"},
 		{Name: "cmdline", Show: showCommandLine},
@@ -30,14 +30,14 @@ var root = pseudo.Entry[none]{Mode: 0o555, Dir: &pseudo.Dir[none]{
 		{Name: "devices", Const: deviceMajors},
 		{Name: "diskstats", Show: showDiskstats},
 		{Name: "dma", Const: " 4: cascade\n"},
-		{Name: "driver", Dir: &pseudo.Dir[none]{}},
+		{Name: "driver", Dir: &pseudo.Dir{}},
 		{Name: "execdomains", Const: "0-0\tLinux           \t[kernel]\n"},
 		{Name: "filesystems", Show: showFilesystems},
-		{Name: "fs", Dir: &pseudo.Dir[none]{}},
+		{Name: "fs", Dir: &pseudo.Dir{}},
 		{Name: "interrupts", Show: showInterrupts},
 		{Name: "iomem"},
 		{Name: "ioports"},
-		{Name: "irq", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
+		{Name: "irq", Dir: &pseudo.Dir{Entries: []pseudo.Entry{
 			{Name: "default_smp_affinity", Mode: 0o644, Show: showCPUMask, Store: storeIgnoredText},
 		}}},
 		{Name: "kallsyms"},
@@ -48,12 +48,12 @@ var root = pseudo.Entry[none]{Mode: 0o555, Dir: &pseudo.Dir[none]{
 		{Name: "meminfo", Show: showMeminfo},
 		{Name: "misc"},
 		{Name: "modules"},
-		{Name: "mounts", To: "self/mounts"},
+		{Name: "mounts", Kind: pseudo.Link, Const: "self/mounts"},
 		{Name: "mtrr", Mode: 0o644, Store: storeIgnoredText},
-		{Name: "net", To: "self/net"},
+		{Name: "net", Kind: pseudo.Link, Const: "self/net"},
 		{Name: "pagetypeinfo", Mode: 0o400},
 		{Name: "partitions", Show: showPartitions},
-		{Name: "pressure", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
+		{Name: "pressure", Dir: &pseudo.Dir{Entries: []pseudo.Entry{
 			{Name: "cpu", Mode: 0o644, Const: noPressure, Store: storeIgnoredText},
 			{Name: "io", Mode: 0o644, Const: noPressure, Store: storeIgnoredText},
 			{Name: "memory", Mode: 0o644, Const: noPressure, Store: storeIgnoredText},
@@ -65,15 +65,15 @@ var root = pseudo.Entry[none]{Mode: 0o555, Dir: &pseudo.Dir[none]{
 		{Name: "swaps", Const: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
 		{Name: "sys", Dir: &sysctlDir},
 		{Name: "sysrq-trigger", Mode: 0o200, Store: storeIgnoredText},
-		{Name: "sysvipc", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
+		{Name: "sysvipc", Dir: &pseudo.Dir{Entries: []pseudo.Entry{
 			{Name: "msg", Const: "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n"},
 			{Name: "sem", Const: "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"},
 			{Name: "shm", Const: "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n"},
 		}}},
-		{Name: "tty", Dir: &pseudo.Dir[none]{Entries: []pseudo.Entry[none]{
-			{Name: "driver", Dir: &pseudo.Dir[none]{}},
+		{Name: "tty", Dir: &pseudo.Dir{Entries: []pseudo.Entry{
+			{Name: "driver", Dir: &pseudo.Dir{}},
 			{Name: "drivers", Const: ttyDrivers},
-			{Name: "ldisc", Dir: &pseudo.Dir[none]{}},
+			{Name: "ldisc", Dir: &pseudo.Dir{}},
 			{Name: "ldiscs", Const: "n_tty       0\n"},
 		}}},
 		{Name: "uptime", Show: showUptime},

@@ -49,21 +49,21 @@ func (s *Snapshot) Changed(seen *uint64, now uint64) bool {
 }
 
 // file is an open file of text.
-type file[S any] struct {
+type file struct {
 	vfs.BaseOps
-	node *node[S]
+	node *node
 	text Snapshot
 }
 
 // Seekable implements vfs.FileOps.
-func (*file[S]) Seekable() bool { return true }
+func (*file) Seekable() bool { return true }
 
 // Read implements vfs.FileOps.
-func (o *file[S]) Read(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, error) {
+func (o *file) Read(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, error) {
 	return o.text.Read(b, off, func(t *Text) error { return o.node.render(t, c) })
 }
 
-func (n *node[S]) render(t *Text, c vfs.Caller) error {
+func (n *node) render(t *Text, c vfs.Caller) error {
 	if n.gone() {
 		return unix.ESRCH
 	}
@@ -79,7 +79,7 @@ func (n *node[S]) render(t *Text, c vfs.Caller) error {
 }
 
 // Write implements vfs.FileOps.
-func (o *file[S]) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, int64, error) {
+func (o *file) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, int64, error) {
 	e := o.node.entry
 	if e.Store == nil && e.Knob == nil {
 		return 0, 0, unix.EIO

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/cpu"
+	"husk/kernel/fs/pseudo"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
 )
@@ -21,7 +22,7 @@ func lookupCPU(c vfs.Caller, d *vfs.Inode, _ subject, name string) (*vfs.Inode, 
 	if i == 0 {
 		e = &firstCPU
 	}
-	return tree.Node(d.FS, dynamic(d.Ino, i), e, subject{cpu: i}), nil
+	return tree.Node(d.FS, dynamic(d.Ino, i), e, subject{N: i}), nil
 }
 
 func listCPUs(c vfs.Caller, d *vfs.Inode, _ subject, pos int64, emit func(vfs.Dirent) bool) error {
@@ -32,21 +33,21 @@ func listCPUs(c vfs.Caller, d *vfs.Inode, _ subject, pos int64, emit func(vfs.Di
 // cpuLink is what directories of CPUs elsewhere hold, nodeLink the same as
 // seen from the node's directory.
 var (
-	cpuLink  = entry{Link: readCPULink}
-	nodeLink = entry{Link: readNodeLink}
+	cpuLink  = entry{Special: &pseudo.Special{Link: readCPULink}}
+	nodeLink = entry{Special: &pseudo.Special{Link: readNodeLink}}
 )
 
 func readCPULink(c vfs.Caller, s subject) (string, error) {
 	var t text
 	t.S("../../../devices/system/cpu/cpu")
-	t.I(s.cpu)
+	t.I(s.N)
 	return string(t), nil
 }
 
 func readNodeLink(c vfs.Caller, s subject) (string, error) {
 	var t text
 	t.S("../../cpu/cpu")
-	t.I(s.cpu)
+	t.I(s.N)
 	return string(t), nil
 }
 
@@ -63,7 +64,7 @@ func lookupLink(d *vfs.Inode, e *entry, name string) (*vfs.Inode, error) {
 	if !ok {
 		return nil, unix.ENOENT
 	}
-	return tree.Node(d.FS, dynamic(d.Ino, i), e, subject{cpu: i}), nil
+	return tree.Node(d.FS, dynamic(d.Ino, i), e, subject{N: i}), nil
 }
 
 func listCPULinks(c vfs.Caller, d *vfs.Inode, _ subject, pos int64, emit func(vfs.Dirent) bool) error {
@@ -87,8 +88,8 @@ func list(t *text, set uint64) error {
 
 func showOnline(t *text, c vfs.Caller, s subject) error  { return list(t, online()) }
 func showAllMask(t *text, c vfs.Caller, s subject) error { return mask(t, online()) }
-func showOwnMask(t *text, c vfs.Caller, s subject) error { return mask(t, 1<<s.cpu) }
-func showOwnList(t *text, c vfs.Caller, s subject) error { return list(t, 1<<s.cpu) }
+func showOwnMask(t *text, c vfs.Caller, s subject) error { return mask(t, 1<<s.N) }
+func showOwnList(t *text, c vfs.Caller, s subject) error { return list(t, 1<<s.N) }
 
 // storeOnline refuses to take a CPU off.
 func storeOnline(c vfs.Caller, s subject, value string) error {
@@ -179,7 +180,7 @@ func lookupCache(c vfs.Caller, d *vfs.Inode, s subject, name string) (*vfs.Inode
 	if !ok {
 		return nil, unix.ENOENT
 	}
-	return tree.Node(d.FS, dynamic(d.Ino, i), &cacheEntry, subject{cpu: s.cpu, cache: i}), nil
+	return tree.Node(d.FS, dynamic(d.Ino, i), &cacheEntry, subject{N: s.N, M: i}), nil
 }
 
 func listCaches(c vfs.Caller, d *vfs.Inode, s subject, pos int64, emit func(vfs.Dirent) bool) error {
@@ -187,18 +188,18 @@ func listCaches(c vfs.Caller, d *vfs.Inode, s subject, pos int64, emit func(vfs.
 	return nil
 }
 
-func (s subject) cacheOf() cpu.Cache {
-	c, _ := cpu.CacheLevel(s.cache)
+func cacheOf(s subject) cpu.Cache {
+	c, _ := cpu.CacheLevel(s.M)
 	return c
 }
 
 // sharers are the CPUs that share the cache: all of them the last level, none
 // the others, since every CPU is a core.
-func (s subject) sharers() uint64 {
-	if s.cacheOf().Level >= 3 {
+func sharers(s subject) uint64 {
+	if cacheOf(s).Level >= 3 {
 		return online()
 	}
-	return 1 << s.cpu
+	return 1 << s.N
 }
 
 func figure(t *text, v uint32) error {
@@ -207,33 +208,33 @@ func figure(t *text, v uint32) error {
 	return nil
 }
 
-func showCacheLine(t *text, c vfs.Caller, s subject) error  { return figure(t, s.cacheOf().Line) }
-func showCacheLevel(t *text, c vfs.Caller, s subject) error { return figure(t, s.cacheOf().Level) }
-func showCacheSets(t *text, c vfs.Caller, s subject) error  { return figure(t, s.cacheOf().Sets) }
-func showCacheWays(t *text, c vfs.Caller, s subject) error  { return figure(t, s.cacheOf().Ways) }
+func showCacheLine(t *text, c vfs.Caller, s subject) error  { return figure(t, cacheOf(s).Line) }
+func showCacheLevel(t *text, c vfs.Caller, s subject) error { return figure(t, cacheOf(s).Level) }
+func showCacheSets(t *text, c vfs.Caller, s subject) error  { return figure(t, cacheOf(s).Sets) }
+func showCacheWays(t *text, c vfs.Caller, s subject) error  { return figure(t, cacheOf(s).Ways) }
 
 func showCachePartitions(t *text, c vfs.Caller, s subject) error {
-	return figure(t, s.cacheOf().Partitions)
+	return figure(t, cacheOf(s).Partitions)
 }
 
 func showCacheID(t *text, c vfs.Caller, s subject) error {
-	if s.cacheOf().Level >= 3 {
+	if cacheOf(s).Level >= 3 {
 		return figure(t, 0)
 	}
-	return figure(t, uint32(s.cpu))
+	return figure(t, uint32(s.N))
 }
 
-func showCacheCPUs(t *text, c vfs.Caller, s subject) error { return list(t, s.sharers()) }
-func showCacheMask(t *text, c vfs.Caller, s subject) error { return mask(t, s.sharers()) }
+func showCacheCPUs(t *text, c vfs.Caller, s subject) error { return list(t, sharers(s)) }
+func showCacheMask(t *text, c vfs.Caller, s subject) error { return mask(t, sharers(s)) }
 
 func showCacheSize(t *text, c vfs.Caller, s subject) error {
-	t.U(uint64(s.cacheOf().Size >> 10))
+	t.U(uint64(cacheOf(s).Size >> 10))
 	t.S("K\n")
 	return nil
 }
 
 func showCacheType(t *text, c vfs.Caller, s subject) error {
-	switch s.cacheOf().Type {
+	switch cacheOf(s).Type {
 	case 1:
 		t.S("Data\n")
 	case 2:

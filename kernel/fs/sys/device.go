@@ -64,7 +64,7 @@ func find(dir *vfs.Inode, class, name string, byNumber bool, e *entry) (*vfs.Ino
 			key = d.number()
 		}
 		if key == name {
-			return tree.Node(dir.FS, dynamic(dir.Ino, i), e, subject{dev: d}), nil
+			return tree.Node(dir.FS, dynamic(dir.Ino, i), e, subject{Of: d}), nil
 		}
 	}
 	return nil, unix.ENOENT
@@ -86,16 +86,16 @@ func emitDevices(dir *vfs.Inode, class string, byNumber bool, kind uint8, pos in
 
 // Links to devices from /sys/block, and from /sys/class and /sys/dev.
 var (
-	nearLink = entry{Link: readNearLink}
-	farLink  = entry{Link: readFarLink}
+	nearLink = entry{Special: &pseudo.Special{Link: readNearLink}}
+	farLink  = entry{Special: &pseudo.Special{Link: readFarLink}}
 )
 
 func readNearLink(c vfs.Caller, s subject) (string, error) {
-	return "../devices/virtual/" + s.dev.class + "/" + s.dev.name, nil
+	return "../devices/virtual/" + devOf(s).class + "/" + devOf(s).name, nil
 }
 
 func readFarLink(c vfs.Caller, s subject) (string, error) {
-	return "../../devices/virtual/" + s.dev.class + "/" + s.dev.name, nil
+	return "../../devices/virtual/" + devOf(s).class + "/" + devOf(s).name, nil
 }
 
 func lookupBlock(c vfs.Caller, d *vfs.Inode, _ subject, name string) (*vfs.Inode, error) {
@@ -177,14 +177,14 @@ func listDisks(c vfs.Caller, d *vfs.Inode, _ subject, pos int64, emit func(vfs.D
 
 var characterEntry = entry{Dir: &dir{Entries: []entry{
 	{Name: "dev", Show: showNumber},
-	{Name: "subsystem", Link: readSubsystem},
+	{Name: "subsystem", Special: &pseudo.Special{Link: readSubsystem}},
 	{Name: "uevent", Mode: 0o644, Show: showUevent, Store: storeIgnored},
 }}}
 
 var consoleEntry = entry{Dir: &dir{Entries: []entry{
 	{Name: "active", Const: "hvc0\n"},
 	{Name: "dev", Show: showNumber},
-	{Name: "subsystem", Link: readSubsystem},
+	{Name: "subsystem", Special: &pseudo.Special{Link: readSubsystem}},
 	{Name: "uevent", Mode: 0o644, Show: showUevent, Store: storeIgnored},
 }}}
 
@@ -217,22 +217,22 @@ var diskEntry = entry{Dir: &dir{Entries: []entry{
 	{Name: "size", Show: showSectors},
 	{Name: "slaves", Dir: &dir{}},
 	{Name: "stat", Const: "       0        0        0        0        0        0        0        0        0        0        0        0        0        0        0        0        0\n"},
-	{Name: "subsystem", Link: readSubsystem},
+	{Name: "subsystem", Special: &pseudo.Special{Link: readSubsystem}},
 	{Name: "uevent", Mode: 0o644, Show: showUevent, Store: storeIgnored},
 }}}
 
 func readSubsystem(c vfs.Caller, s subject) (string, error) {
-	return "../../../../class/" + s.dev.class, nil
+	return "../../../../class/" + devOf(s).class, nil
 }
 
 func showNumber(t *text, c vfs.Caller, s subject) error {
-	t.S(s.dev.number())
+	t.S(devOf(s).number())
 	t.C('\n')
 	return nil
 }
 
 func showUevent(t *text, c vfs.Caller, s subject) error {
-	d := s.dev
+	d := devOf(s)
 	t.S("MAJOR=")
 	t.U(uint64(d.major))
 	t.S("\nMINOR=")
@@ -252,14 +252,14 @@ func showUevent(t *text, c vfs.Caller, s subject) error {
 }
 
 func showReadOnly(t *text, c vfs.Caller, s subject) error {
-	if s.dev.disk.ReadOnly {
+	if devOf(s).disk.ReadOnly {
 		return figure(t, 1)
 	}
 	return figure(t, 0)
 }
 
 func showSectors(t *text, c vfs.Caller, s subject) error {
-	t.U(s.dev.disk.Sectors)
+	t.U(devOf(s).disk.Sectors)
 	t.C('\n')
 	return nil
 }

@@ -16,16 +16,15 @@ import (
 
 type text = pseudo.Text
 
-// subject is what an entry is about: a CPU and one of its caches, or a device.
-// Most entries are about neither.
-type subject struct {
-	cpu, cache int
-	dev        *device
-}
+// subject is what an entry is about: N is a CPU and M one of its caches, or Of a
+// *device. Most entries are about neither.
+type subject = pseudo.Subject
+
+func devOf(s subject) *device { return s.Of.(*device) }
 
 type (
-	entry = pseudo.Entry[subject]
-	dir   = pseudo.Dir[subject]
+	entry = pseudo.Entry
+	dir   = pseudo.Dir
 )
 
 // Register makes sysfs known to mount(2).
@@ -35,7 +34,7 @@ func Register() {
 
 const rootIno = 1
 
-var tree = pseudo.Tree[subject]{DirMode: 0o755, FileSize: 4096}
+var tree = pseudo.Tree{DirMode: 0o755, FileSize: 4096}
 
 func mount(c vfs.Caller, source string, flags uint32, data string) (*vfs.Superblock, error) {
 	sb := &vfs.Superblock{

@@ -13,7 +13,7 @@ var root = entry{Mode: 0o555, Dir: &dir{Entries: []entry{
 			{Name: "drivers", Dir: &dir{}},
 		}}},
 		{Name: "node", Dir: &dir{Entries: []entry{
-			{Name: "devices", Dir: &dir{Entries: []entry{{Name: "node0", To: "../../../devices/system/node/node0"}}}},
+			{Name: "devices", Dir: &dir{Entries: []entry{{Name: "node0", Kind: pseudo.Link, Const: "../../../devices/system/node/node0"}}}},
 			{Name: "drivers", Dir: &dir{}},
 		}}},
 		{Name: "pci", Dir: &dir{Entries: []entry{
@@ -29,7 +29,7 @@ var root = entry{Mode: 0o555, Dir: &dir{Entries: []entry{
 		{Name: "block", Dir: &dir{Lookup: lookupClassBlock, List: listClassBlock}},
 		{Name: "mem", Dir: &dir{Lookup: lookupClassMem, List: listClassMem}},
 		{Name: "misc", Dir: &dir{}},
-		{Name: "net", Dir: &dir{Entries: []entry{{Name: "lo", To: "../../devices/virtual/net/lo"}}}},
+		{Name: "net", Dir: &dir{Entries: []entry{{Name: "lo", Kind: pseudo.Link, Const: "../../devices/virtual/net/lo"}}}},
 		{Name: "tty", Dir: &dir{Lookup: lookupClassTTY, List: listClassTTY}},
 	}}},
 	{Name: "dev", Dir: &dir{Entries: []entry{
@@ -115,17 +115,17 @@ const unknownStatus = "Unknown: Dependent on hypervisor status\n"
 // be taken off.
 var firstCPU = entry{Dir: &dir{Entries: []entry{
 	{Name: "cache", Dir: &dir{Lookup: lookupCache, List: listCaches}},
-	{Name: "node0", To: "../../node/node0"},
-	{Name: "subsystem", To: "../../../../bus/cpu"},
+	{Name: "node0", Kind: pseudo.Link, Const: "../../node/node0"},
+	{Name: "subsystem", Kind: pseudo.Link, Const: "../../../../bus/cpu"},
 	{Name: "topology", Dir: &topologyDir},
 	{Name: "uevent", Mode: 0o644, Show: showModaliasEvent},
 }}}
 
 var otherCPU = entry{Dir: &dir{Entries: []entry{
 	{Name: "cache", Dir: &dir{Lookup: lookupCache, List: listCaches}},
-	{Name: "node0", To: "../../node/node0"},
+	{Name: "node0", Kind: pseudo.Link, Const: "../../node/node0"},
 	{Name: "online", Mode: 0o644, Const: "1\n", Store: storeOnline},
-	{Name: "subsystem", To: "../../../../bus/cpu"},
+	{Name: "subsystem", Kind: pseudo.Link, Const: "../../../../bus/cpu"},
 	{Name: "topology", Dir: &topologyDir},
 	{Name: "uevent", Mode: 0o644, Show: showModaliasEvent},
 }}}
@@ -171,7 +171,7 @@ var nodeDir = dir{Lookup: lookupNodeCPU, List: listCPULinks, Entries: []entry{
 	{Name: "hugepages", Dir: &hugePagesDir},
 	{Name: "meminfo", Show: showNodeMeminfo},
 	{Name: "numastat", Const: "numa_hit 0\nnuma_miss 0\nnuma_foreign 0\ninterleave_hit 0\nlocal_node 0\nother_node 0\n"},
-	{Name: "subsystem", To: "../../../../bus/node"},
+	{Name: "subsystem", Kind: pseudo.Link, Const: "../../../../bus/node"},
 	{Name: "uevent", Mode: 0o644},
 	{Name: "vmstat", Show: showNodeVMStat},
 }}
@@ -293,7 +293,7 @@ var loopbackDir = dir{Entries: []entry{
 		{Name: "tx_packets", Const: "0\n"},
 		{Name: "tx_window_errors", Const: "0\n"},
 	}}},
-	{Name: "subsystem", To: "../../../../class/net"},
+	{Name: "subsystem", Kind: pseudo.Link, Const: "../../../../class/net"},
 	{Name: "testing", Const: "0\n"},
 	{Name: "tx_queue_len", Mode: 0o644, Const: "1000\n"},
 	{Name: "type", Const: "772\n"},
