@@ -1,4 +1,4 @@
-package tmpfs_test
+package vfs_test
 
 import (
 	"testing"
