@@ -134,3 +134,9 @@ func TestFileCallsBehaveAsOnLinux(t *testing.T) {
 	}
 	compare(t, "", nil, compile(t, "gcc", "files.c", "files", "-O1"))
 }
+
+// TestFilesThatAreNotOnDisk compares pipes, sockets, epoll, timers and
+// terminals, call by call.
+func TestFilesThatAreNotOnDisk(t *testing.T) {
+	compare(t, "", nil, compile(t, "gcc", "kinds.c", "kinds", "-O1", "-w", "-lutil"))
+}
