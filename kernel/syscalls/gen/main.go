@@ -1,4 +1,5 @@
-// Command gen writes table_gen.go from calls.txt and the methods of Thread.
+// Command gen writes table_gen.go and docs/syscalls.md from calls.txt and the
+// methods of Thread.
 package main
 
 import (
@@ -33,24 +34,62 @@ type call struct {
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("gen: ")
-	calls, err := readCalls("calls.txt")
+	files, err := outputs(".")
 	if err != nil {
 		log.Fatal(err)
 	}
-	methods, err := findMethods(".")
+	for path, text := range files {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// outputs makes the files, by path, for the package in dir.
+func outputs(dir string) (map[string][]byte, error) {
+	calls, err := readCalls(filepath.Join(dir, "calls.txt"))
 	if err != nil {
-		log.Fatal(err)
+		return nil, err
+	}
+	methods, err := findMethods(dir)
+	if err != nil {
+		return nil, err
 	}
 	for i := range calls {
 		calls[i].method = methods[calls[i].name]
 	}
-	src, err := generate(calls)
+	table, err := generate(calls)
 	if err != nil {
-		log.Fatal(err)
+		return nil, err
 	}
-	if err := os.WriteFile("table_gen.go", src, 0o644); err != nil {
-		log.Fatal(err)
+	return map[string][]byte{
+		filepath.Join(dir, "table_gen.go"):                    table,
+		filepath.Join(dir, "..", "..", "docs", "syscalls.md"): reference(calls),
+	}, nil
+}
+
+// reference is the page that tells users which calls there are.
+func reference(calls []call) []byte {
+	var served, missing []string
+	for _, c := range calls {
+		if c.method != nil {
+			served = append(served, c.name)
+		} else {
+			missing = append(missing, c.name)
+		}
 	}
+	sort.Strings(served)
+	sort.Strings(missing)
+	var b bytes.Buffer
+	b.WriteString("# System calls\n\n<!-- made by 'go generate ./kernel/syscalls'; do not edit -->\n\n")
+	fmt.Fprintf(&b, "Of the %d system calls that Linux defines for amd64, %d have a handler; the others answer ENOSYS, and\n", len(calls), len(served))
+	b.WriteString("`husk run --verbose` names each that a program tries. A handler may still answer as a Linux kernel that was built\n")
+	b.WriteString("without the feature, or without the privilege.\n\n## Served\n\n")
+	b.WriteString(strings.Join(served, " "))
+	b.WriteString("\n\n## Not served\n\n")
+	b.WriteString(strings.Join(missing, " "))
+	b.WriteString("\n")
+	return b.Bytes()
 }
 
 func readCalls(path string) ([]call, error) {
