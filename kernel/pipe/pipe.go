@@ -378,6 +378,9 @@ func (p *Pipe) Release(f *vfs.File) {
 			p.pop()
 		}
 		p.spare = [2]*page{}
+		if len(p.ring) != defaultSlots { // a FIFO starts anew
+			p.ring, p.first = make([]slot, defaultSlots), 0
+		}
 	}
 	p.mu.Unlock()
 	if wake {

@@ -183,11 +183,16 @@ func (p *pty) free() {
 	root := ptys.sb.Root
 	name := strconv.Itoa(p.index)
 	root.DirMu.Lock()
-	if i, err := root.Ops.Lookup(nil, root, name); err == nil {
+	i, err := root.Ops.Lookup(nil, root, name)
+	if err == nil {
+		i.Get()
 		_ = root.Ops.Unlink(nil, root, name, i)
 	}
 	root.DirMu.Unlock()
 	ptys.root.Forget(name)
+	if err == nil {
+		i.Put() // the last, unless somebody has the node open
+	}
 }
 
 // Read returns what the slave wrote; in packet mode behind a status byte.

@@ -609,3 +609,19 @@ func BenchmarkWriteRead64(b *testing.B) {
 		c.Read(y, p)
 	}
 }
+
+func FuzzNames(f *testing.F) {
+	f.Add([]byte{1, 0, 0, 'a'})
+	f.Add([]byte{1, 0, '/', 'x', 0, 'y'})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		name, path, err := parseName(raw)
+		if err == nil && (name != "" && path != "" || name != "" && name[0] != 0) {
+			t.Fatalf("%q: %q %q", raw, name, path)
+		}
+		c := vfstest.New()
+		s, _ := newSocket(unix.SOCK_STREAM, 0)
+		if path == "" && s.Bind(c, raw) == nil {
+			s.close(false)
+		}
+	})
+}
