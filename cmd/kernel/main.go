@@ -58,5 +58,8 @@ func (m *machine) readSpec() error {
 	m.spec = s
 	m.verbose = s.Annotations[spec.AnnotationVerbose] != ""
 	syscalls.OnUnknown = m.unknownCall
+	if s.Hostname != "" {
+		task.SetHostname(s.Hostname)
+	}
 	return nil
 }

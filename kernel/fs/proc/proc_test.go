@@ -584,8 +584,16 @@ func TestModesCannotBeChanged(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
-		if err := vfs.Mkdir(th, nil, "/proc/x", 0o755); err != unix.EPERM {
-			t.Errorf("mkdir: %v", err)
+		for _, c := range []struct {
+			path       string
+			mkdir, new error
+		}{{"/proc/x", unix.ENOENT, unix.ENOENT}, {"/sys/x", unix.EPERM, unix.EACCES}} {
+			if err := vfs.Mkdir(th, nil, c.path, 0o755); err != c.mkdir {
+				t.Errorf("mkdir %s: %v, want %v", c.path, err, c.mkdir)
+			}
+			if _, err := vfs.Open(th, c.path, unix.O_CREAT|unix.O_WRONLY, 0o644); err != c.new {
+				t.Errorf("create %s: %v, want %v", c.path, err, c.new)
+			}
 		}
 		if err := vfs.Unlink(th, nil, "/proc/version"); err != unix.EPERM {
 			t.Errorf("unlink: %v", err)

@@ -38,7 +38,7 @@ var tree = pseudo.Tree{DirMode: 0o755, FileSize: 4096}
 
 func mount(c vfs.Caller, source string, flags uint32, data string) (*vfs.Superblock, error) {
 	sb := &vfs.Superblock{
-		Type: "sysfs", Source: source, Dev: vfs.AllocDev(), Magic: unix.SYSFS_MAGIC, NoNegative: true,
+		Type: "sysfs", Source: source, Dev: vfs.AllocDev(), Magic: unix.SYSFS_MAGIC,
 	}
 	sb.Root = tree.Node(sb, rootIno, &root, subject{})
 	return sb, nil
