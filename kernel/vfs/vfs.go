@@ -5,8 +5,16 @@
 // Data flows from syscalls through File into FileOps (an open file's own
 // behaviour: fs/*, pipes, sockets, ttys) and from there into a PageCache or a
 // device. Name look-ups flow through the dentry cache into InodeOps. File
-// systems implement InodeOps, FileOps and FileSystem; they import vfs, never
-// the reverse.
+// systems implement InodeOps and FileOps and register an FSType; they import
+// vfs, never the reverse.
+//
+// Look-ups in the dentry cache, mount crossing, FDTable.Get and reading an
+// inode's mode and size take no lock; everything else does as its comment says.
+//
+// Lock order (outer first): mountMu; File.posMu; Superblock.renameMu; DirMu of
+// directories, an ancestor before what lies below; DirMu of a file; locks of
+// the file system; then the leaves: Inode.mu, dcache.mu, FDTable.mu, the lock
+// list and after it deadlocks.mu, watchMu and after it Inotify.mu; wait.Queue.
 package vfs
 
 import (
