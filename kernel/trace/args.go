@@ -15,7 +15,7 @@ const maxString = 32
 // entry prints the arguments up to the first that shows at the exit, and
 // returns the index of that one.
 func (p *printer) entry(s *signature) int {
-	for i := range s.args {
+	for i := range p.shown(s) {
 		if s.args[i].atExit {
 			return i
 		}
@@ -25,9 +25,51 @@ func (p *printer) entry(s *signature) int {
 	return len(s.args)
 }
 
+// shown is how many arguments of a call mean anything.
+func (p *printer) shown(s *signature) int {
+	switch s.name {
+	case "futex":
+		const private, realtime = 128, 256
+		switch p.args[1] &^ (private | realtime) {
+		case 1, 7, 8: // WAKE, UNLOCK_PI, TRYLOCK_PI
+			return 3
+		case 0, 6, 13: // WAIT, LOCK_PI, LOCK_PI2
+			return 4
+		}
+	case "mremap":
+		if p.args[3]&(unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP) == 0 {
+			return 4
+		}
+	case "fcntl":
+		switch p.args[1] {
+		case unix.F_GETFD, unix.F_GETFL, unix.F_GETOWN, unix.F_GETSIG, unix.F_GETLEASE, unix.F_GETPIPE_SZ, unix.F_GET_SEALS:
+			return 2
+		}
+	}
+	return len(s.args)
+}
+
+// fcntlArgument prints the third argument of fcntl(2), whose meaning depends
+// on the second; false when it is shown as it is.
+func (p *printer) fcntlArgument(v uint64) bool {
+	switch p.args[1] {
+	case unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_SETOWN, unix.F_SETPIPE_SZ:
+		p.decimal(int64(int32(v)))
+	case unix.F_SETFL:
+		p.flags("open", v)
+	case unix.F_SETFD:
+		p.flags("fdflags", v)
+	case unix.F_ADD_SEALS:
+		p.flags("seals", v)
+	default:
+		return false
+	}
+	return true
+}
+
 // exit prints the arguments from the given one on.
 func (p *printer) exit(s *signature, from int) {
-	for i := from; i < len(s.args); i++ {
+	for i := from; i < p.shown(s); i++ {
 		p.separate(i)
 		if s.args[i].atExit && p.failed {
 			p.pointer(p.args[i])
@@ -46,6 +88,16 @@ func (p *printer) separate(i int) {
 // argument prints the i-th argument of a call.
 func (p *printer) argument(s *signature, i int) {
 	a, v := &s.args[i], p.args[i]
+	if s.name == "fcntl" && i == 2 && p.fcntlArgument(v) {
+		return
+	}
+	if s.name == "statx" && a.name == "flags" && v&(unix.AT_STATX_FORCE_SYNC|unix.AT_STATX_DONT_SYNC) == 0 {
+		p.text("AT_STATX_SYNC_AS_STAT")
+		if v == 0 {
+			return
+		}
+		p.text("|")
+	}
 	if s.name == "openat" || s.name == "open" {
 		if a.kind == "mode" && p.args[i-1]&(unix.O_CREAT|unix.O_TMPFILE&^unix.O_DIRECTORY) == 0 {
 			p.out = p.out[:len(p.out)-len(", ")] // no mode without creation

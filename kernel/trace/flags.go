@@ -37,6 +37,14 @@ func (p *printer) flags(name string, v uint64) {
 			return
 		}
 		p.text("|")
+	case "mmap":
+		if v&0xf == 0 { // neither shared nor private
+			p.text("MAP_FILE")
+			if v == 0 {
+				return
+			}
+			p.text("|")
+		}
 	case "open":
 		if v&unix.O_ACCMODE == unix.O_RDONLY {
 			p.text("O_RDONLY")
@@ -76,10 +84,12 @@ func (p *printer) bits(s *set, v uint64) {
 		p.text(b.name)
 		v &^= b.value
 	}
-	if v != 0 {
-		if !first {
-			p.text("|")
-		}
+	switch {
+	case v == 0:
+	case first:
+		p.unknown(s, v)
+	default:
+		p.text("|")
 		p.hex(v)
 	}
 }
@@ -123,8 +133,19 @@ func (p *printer) enum(name string, v uint64) {
 				return
 			}
 		}
+		p.unknown(s, v)
+		return
 	}
 	p.hex(v)
+}
+
+// unknown prints a value that has no name in the set: "0x3039 /* MADV_??? */".
+func (p *printer) unknown(s *set, v uint64) {
+	p.hex(v)
+	prefix, _ := cut(s.bits[0].name, '_')
+	p.text(" /* ")
+	p.text(prefix)
+	p.text("_??? */")
 }
 
 // signal prints SIGINT, SIGRT_5 or a bare number.

@@ -5,6 +5,10 @@ import "golang.org/x/sys/unix"
 // findSet returns the names of a set of calls.txt; nil when it has none.
 func findSet(name string) *set {
 	switch name {
+	case "fdflags":
+		return &setFdflags
+	case "seals":
+		return &setSeals
 	case "open":
 		return &setOpen
 	case "prot":
@@ -138,17 +142,17 @@ var setOpen = set{zero: "O_RDONLY", bits: []bit{
 	{"O_TRUNC", unix.O_TRUNC},
 	{"O_APPEND", unix.O_APPEND},
 	{"O_NONBLOCK", unix.O_NONBLOCK},
-	{"O_TMPFILE", unix.O_TMPFILE},
 	{"O_SYNC", unix.O_SYNC},
 	{"O_DSYNC", unix.O_DSYNC},
 	{"O_ASYNC", unix.O_ASYNC},
-	{"O_DIRECT", unix.O_DIRECT},
-	{"O_LARGEFILE", 0x8000},
-	{"O_DIRECTORY", unix.O_DIRECTORY},
-	{"O_NOFOLLOW", unix.O_NOFOLLOW},
-	{"O_NOATIME", unix.O_NOATIME},
 	{"O_CLOEXEC", unix.O_CLOEXEC},
+	{"O_LARGEFILE", 0x8000},
+	{"O_DIRECT", unix.O_DIRECT},
+	{"O_NOATIME", unix.O_NOATIME},
 	{"O_PATH", unix.O_PATH},
+	{"O_TMPFILE", unix.O_TMPFILE},
+	{"O_NOFOLLOW", unix.O_NOFOLLOW},
+	{"O_DIRECTORY", unix.O_DIRECTORY},
 }}
 
 var setProt = set{zero: "PROT_NONE", bits: []bit{
@@ -186,9 +190,9 @@ var setMremap = set{zero: "", bits: []bit{
 }}
 
 var setMsync = set{zero: "", bits: []bit{
+	{"MS_SYNC", unix.MS_SYNC},
 	{"MS_ASYNC", unix.MS_ASYNC},
 	{"MS_INVALIDATE", unix.MS_INVALIDATE},
-	{"MS_SYNC", unix.MS_SYNC},
 }}
 
 var setAccess = set{zero: "F_OK", bits: []bit{
@@ -794,4 +798,14 @@ var setIoctl = set{zero: "", bits: []bit{
 	{"FIOASYNC", 0x5452},
 	{"FICLONE", 0x40049409},
 	{"RNDGETENTCNT", 0x80045200},
+}}
+
+var setFdflags = set{bits: []bit{{"FD_CLOEXEC", unix.FD_CLOEXEC}}}
+
+var setSeals = set{bits: []bit{
+	{"F_SEAL_SEAL", unix.F_SEAL_SEAL},
+	{"F_SEAL_SHRINK", unix.F_SEAL_SHRINK},
+	{"F_SEAL_GROW", unix.F_SEAL_GROW},
+	{"F_SEAL_WRITE", unix.F_SEAL_WRITE},
+	{"F_SEAL_FUTURE_WRITE", unix.F_SEAL_FUTURE_WRITE},
 }}

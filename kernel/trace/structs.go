@@ -5,6 +5,8 @@ import (
 	"math/bits"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/mm"
 )
 
 // pointed prints what an argument points to, or the bare address when its
@@ -86,11 +88,11 @@ func (p *printer) structure(s *signature, a *argument, v uint64) bool {
 	case "stack":
 		return p.fixed(v, 24, p.altStack)
 	case "dirents", "dirents64":
-		p.hex(v)
-		p.text(" /* ")
-		p.decimal(p.result)
-		p.text(" bytes */")
-		return true
+		return p.dirents(v)
+	case "residency":
+		return p.residency(v, p.length(a))
+	case "statx":
+		return p.fixed(v, 256, p.statx)
 	case "cpuset":
 		return p.cpuset(v, p.length(a), a.atExit)
 	case "sockaddr":
@@ -156,8 +158,70 @@ func (p *printer) stat(b []byte) {
 
 func (p *printer) fileMode(mode uint32) {
 	p.enum("filetype", uint64(mode&unix.S_IFMT))
+	for _, b := range [...]struct {
+		bit  uint32
+		name string
+	}{{unix.S_ISUID, "|S_ISUID"}, {unix.S_ISGID, "|S_ISGID"}, {unix.S_ISVTX, "|S_ISVTX"}} {
+		if mode&b.bit != 0 {
+			p.text(b.name)
+		}
+	}
 	p.text("|")
-	p.mode(uint64(mode &^ unix.S_IFMT))
+	p.mode(uint64(mode & 0o777))
+}
+
+// statx prints the members that strace shows without -v.
+func (p *printer) statx(b []byte) {
+	p.field("stx_mask", true)
+	p.flags("statx", uint64(le32(b)))
+	p.field("stx_attributes", false)
+	p.hex(le64(b[8:]))
+	p.field("stx_mode", false)
+	p.fileMode(uint32(binary.LittleEndian.Uint16(b[28:])))
+	p.field("stx_size", false)
+	p.unsigned(le64(b[40:]))
+	p.text(", ...}")
+}
+
+// residency prints mincore's vector for n bytes of memory.
+func (p *printer) residency(v, n uint64) bool {
+	pages := (n + mm.PageSize - 1) / mm.PageSize
+	b := p.read(v, int(min(pages, maxString)))
+	if b == nil {
+		return false
+	}
+	p.text("[")
+	for i, c := range b {
+		p.separate(i)
+		p.unsigned(uint64(c))
+	}
+	if pages > maxString {
+		p.text(", ...")
+	}
+	p.text("]")
+	return true
+}
+
+// dirents prints the address and how many entries there are.
+func (p *printer) dirents(v uint64) bool {
+	n := int64(0)
+	for off := int64(0); off < p.result; {
+		b := p.read(v+uint64(off)+16, 2) // d_reclen
+		if b == nil || binary.LittleEndian.Uint16(b) == 0 {
+			return false
+		}
+		off += int64(binary.LittleEndian.Uint16(b))
+		n++
+	}
+	p.hex(v)
+	p.text(" /* ")
+	p.decimal(n)
+	if n == 1 {
+		p.text(" entry */")
+	} else {
+		p.text(" entries */")
+	}
+	return true
 }
 
 func (p *printer) timespec(b []byte) {

@@ -259,7 +259,10 @@ func (p *printer) resultOf(sig *signature, err error) {
 // errno prints "ENOENT (No such file or directory)".
 func (p *printer) errno(e unix.Errno) {
 	name := unix.ErrnoName(e)
-	if name == "" {
+	switch {
+	case e == unix.EOPNOTSUPP:
+		name = "EOPNOTSUPP" // of its two names the one that strace prints
+	case name == "":
 		name = strconv.Itoa(int(e))
 	}
 	p.text(name)
