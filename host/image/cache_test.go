@@ -1,9 +1,7 @@
 package image
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,27 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"husk/host/elfdeps/elftest"
 	"husk/host/rootfs"
 	"husk/host/sysroot"
 )
 
 func testCache(t *testing.T) *Cache {
 	return &Cache{Dir: filepath.Join(t.TempDir(), "c"), MaxBytes: 1 << 30, MaxAge: time.Hour}
-}
-
-// staticProgram is the smallest ELF file that is a static program: a header
-// and one segment, the file itself.
-func staticProgram() string {
-	var b bytes.Buffer
-	size := uint64(64 + 56)
-	for _, part := range []any{
-		[16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, uint16(2), uint16(62), uint32(1),
-		uint64(0x400000), uint64(64), uint64(0), uint32(0), uint16(64), uint16(56), uint16(1), uint16(64), uint16(0), uint16(0),
-		uint32(1), uint32(5), uint64(0), uint64(0x400000), uint64(0x400000), size, size, uint64(0x1000),
-	} {
-		_ = binary.Write(&b, binary.LittleEndian, part) // a Buffer takes all
-	}
-	return b.String()
 }
 
 // smallRoot is a root with a script and its interpreter, itself a script's.
@@ -44,7 +28,7 @@ func smallRoot(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for name, data := range map[string]string{"bin/prog": staticProgram(), "bin/run": "#!/bin/prog\n", "etc/hosts": "x\n"} {
+	for name, data := range map[string]string{"bin/prog": string(elftest.StaticProgram()), "bin/run": "#!/bin/prog\n", "etc/hosts": "x\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o755); err != nil {
 			t.Fatal(err)
 		}
