@@ -36,6 +36,10 @@ func FrameStats() (total, free int) {
 	return int(framesTotal), int(n - min(n, kept()))
 }
 
+// FreeFrameCount is how many frames nobody uses, those kept for the kernel
+// included.
+func FreeFrameCount() uint64 { return atomic.LoadUint64(&framesFree) }
+
 // FrameEnd is the end of the highest frame.
 func FrameEnd() uint64 { return frameEnd }
 

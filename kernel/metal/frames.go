@@ -102,7 +102,10 @@ func kernelFrame() uint64 {
 	scarce := framesFree < frameReserve/2
 	frameLock.unlock()
 	if scarce {
-		raiseIRQ(thisCPU(), pressureSlot)
+		// No more than the bit: this may be a page fault of code that
+		// holds schedLock, or of code that does not. Whoever enters
+		// ring 3 next sees it, or the CPU that has nothing to do.
+		setPending(pressureSlot)
 	}
 	if pa == 0 {
 		die("out of memory: the kernel's reserve of frames is used up", framesTotal, at[Frame](faulting))

@@ -28,18 +28,23 @@ var (
 // raiseIRQ notes that the slot's handler must run. From ring 3 the goroutine
 // in Switch will see to it; otherwise whoever polls is told.
 func raiseIRQ(c *percpu, slot uint) {
-	for {
-		old := atomic.LoadUint64(&pendingIRQ)
-		if old&(1<<slot) != 0 || atomic.CompareAndSwapUint64(&pendingIRQ, old, old|1<<slot) {
-			break
-		}
-	}
+	setPending(slot)
 	f := &files[IRQDescriptor]
 	f.news = true
 	if c.current != c.idle && current(c).frame.RIP == switchReturnPC {
 		return
 	}
 	wakePoller()
+}
+
+// setPending sets the slot's bit. Unlike the rest it needs no lock.
+func setPending(slot uint) {
+	for {
+		old := atomic.LoadUint64(&pendingIRQ)
+		if old&(1<<slot) != 0 || atomic.CompareAndSwapUint64(&pendingIRQ, old, old|1<<slot) {
+			return
+		}
+	}
 }
 
 // switchReturnPC is where a thread continues whose ring 3 was interrupted.

@@ -132,6 +132,7 @@ func unmapHeap(addr, n uintptr) {
 		vmLock.unlock()
 		if count > 0 {
 			frameLock.lock()
+			kernelFrames -= uint64(count)
 			for _, pa := range batch[:count] {
 				putFrame(pa)
 			}

@@ -389,7 +389,7 @@ func TestAlarm(t *testing.T) {
 		start := cpu.Nanotime()
 		cpu.SetAlarm(start + d)
 		cpu.WaitAlarm()
-		if took := cpu.Nanotime() - start; took < d || took > d+20_000_000 {
+		if took := cpu.Nanotime() - start; took < d || took > d+500_000_000 {
 			t.Errorf("alarm after %d ns came after %d", d, took)
 		} else {
 			t.Logf("alarm after %d ns came after %d", d, took)

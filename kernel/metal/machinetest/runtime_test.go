@@ -44,18 +44,19 @@ func TestGarbageCollection(t *testing.T) {
 }
 
 func TestMemoryIsGivenBack(t *testing.T) {
-	_, before := metal.FrameStats()
+	debugFree() // what earlier tests left
+	before := metal.FreeFrameCount()
 	b := make([]byte, 8<<20)
 	for i := range b {
 		b[i] = 1
 	}
-	_, during := metal.FrameStats()
+	during := metal.FreeFrameCount()
 	sink = b
 	sink = nil
 	b = nil
 	runtime.GC()
 	debugFree()
-	_, after := metal.FrameStats()
+	after := metal.FreeFrameCount()
 	if during >= before || after <= during {
 		t.Fatalf("free frames before %d, during %d, after %d", before, during, after)
 	}
@@ -65,7 +66,7 @@ func TestSleep(t *testing.T) {
 	for _, d := range []time.Duration{time.Millisecond, 20 * time.Millisecond} {
 		start := time.Now()
 		time.Sleep(d)
-		if took := time.Since(start); took < d || took > d+50*time.Millisecond {
+		if took := time.Since(start); took < d || took > d+500*time.Millisecond {
 			t.Errorf("sleep of %v took %v", d, took)
 		}
 	}
