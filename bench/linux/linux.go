@@ -19,6 +19,10 @@ func Kernel(ctx context.Context, dir string) (string, error) {
 	if found, _ := filepath.Glob(filepath.Join(dir, "boot", "vmlinuz-*")); len(found) > 0 {
 		return found[0], nil
 	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
