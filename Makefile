@@ -60,6 +60,18 @@ compat: all qemu ## run every program of /usr/bin and /usr/sbin natively and in 
 	$(GO) build -o build/compat-driver ./test/compat/driver
 	$(GO) run ./test/compat $(COMPAT)
 
+# Seconds that each fuzz target gets.
+FUZZ ?= 60
+fuzz: ## run every fuzz target for FUZZ seconds (60)
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ)s $$p || exit 1; \
+		done; \
+	done
+
+nightly: all qemu fuzz ## fuzzing, torture at full length, 200 boots
+	HUSK_NIGHTLY=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 60m -v ./test/torture
+
 clean: ## remove what was built
 	rm -rf bin build host/embedded/files/kernel.elf
 
