@@ -159,13 +159,13 @@ func (f *File) wrote(c Caller, n int, err error) (int, error) {
 // every blocking read needs one.
 type fileWaiter struct {
 	wait.Waiter
-	s wait.Sleeper
+	c Caller // not a wait.Sleeper: the conversion would cost more than the rest
 }
 
 var waiters = sync.Pool{New: func() any {
 	w := &fileWaiter{}
 	w.Wake = func(*wait.Waiter, wait.Events) bool {
-		w.s.Wake()
+		w.c.Wake()
 		return true
 	}
 	return w
@@ -176,7 +176,7 @@ var waiters = sync.Pool{New: func() any {
 // for none.
 func block(c Caller, q *wait.Queue, ev wait.Events, timeout int64, try func() error) error {
 	w := waiters.Get().(*fileWaiter)
-	w.s, w.Mask = c, ev
+	w.c, w.Mask = c, ev
 	deadline := wait.NoDeadline
 	if timeout > 0 {
 		deadline = clock.Now() + timeout
@@ -198,7 +198,7 @@ func block(c Caller, q *wait.Queue, ev wait.Events, timeout int64, try func() er
 		}
 	}
 	q.Remove(&w.Waiter)
-	w.s = nil
+	w.c = nil
 	waiters.Put(w)
 	return err
 }
