@@ -118,8 +118,9 @@ type Thread struct {
 	cred atomic.Pointer[cred.Cred]
 	user *user // the real user's counts; replaced with cred
 
-	sleep sleepState
-	time  cpuClock
+	sleep  sleepState
+	queued wait.Waiter // of the blocking call that is under way; see Waiter
+	time   cpuClock
 
 	// IO and Vec are the buffer and a short scatter list of the read or write
 	// in progress. They live here because what is passed to a file's
@@ -189,6 +190,16 @@ func (t *Thread) TGID() int { return t.Process.tgid }
 
 // FileSizeLimit is RLIMIT_FSIZE.
 func (t *Thread) FileSizeLimit() uint64 { return t.Process.Limit(RlimitFsize) }
+
+// Waiter returns the thread's registration for blocking calls, nil when it is
+// in use.
+func (t *Thread) Waiter() *wait.Waiter {
+	if t.queued.Registered() {
+		return nil
+	}
+	t.queued.Sleeper = t
+	return &t.queued
+}
 
 // SyscallHandler serves the system call whose registers are in t and leaves
 // its result in t.RAX.

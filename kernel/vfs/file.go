@@ -33,6 +33,7 @@ type File struct {
 
 	watches  fileWatches // epoll; see FileWatch
 	seekable bool        // Ops.Seekable, asked once
+	timeouts Timeouts    // Ops, if it has any; asked once
 	writer   bool        // counted in Inode.writes
 
 	owner  atomic.Pointer[Owner] // F_SETOWN

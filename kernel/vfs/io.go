@@ -3,7 +3,6 @@ package vfs
 import (
 	"math"
 	"strconv"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -155,33 +154,30 @@ func (f *File) wrote(c Caller, n int, err error) (int, error) {
 	return n, nil
 }
 
-// fileWaiter is a registration that wakes a thread; they are pooled, since
-// every blocking read needs one.
-type fileWaiter struct {
-	wait.Waiter
-	c Caller // not a wait.Sleeper: the conversion would cost more than the rest
+// waiterOwner is a Caller that keeps a registration for its blocking calls,
+// with itself as the Sleeper, so that none need be made for each.
+type waiterOwner interface {
+	// Waiter returns it, or nil when it is in use.
+	Waiter() *wait.Waiter
 }
-
-var waiters = sync.Pool{New: func() any {
-	w := &fileWaiter{}
-	w.Wake = func(*wait.Waiter, wait.Events) bool {
-		w.c.Wake()
-		return true
-	}
-	return w
-}}
 
 // block calls try until it does something else than to return EAGAIN,
 // sleeping on q for the events ev in between. timeout is in nanoseconds, 0
 // for none.
 func block(c Caller, q *wait.Queue, ev wait.Events, timeout int64, try func() error) error {
-	w := waiters.Get().(*fileWaiter)
-	w.c, w.Mask = c, ev
+	var w *wait.Waiter
+	if o, ok := c.(waiterOwner); ok {
+		w = o.Waiter()
+	}
+	if w == nil {
+		w = &wait.Waiter{Sleeper: c}
+	}
+	w.Mask = ev
 	deadline := wait.NoDeadline
 	if timeout > 0 {
 		deadline = clock.Now() + timeout
 	}
-	q.Add(&w.Waiter)
+	q.Add(w)
 	var err error
 	for {
 		if err = try(); err != unix.EAGAIN {
@@ -197,9 +193,7 @@ func block(c Caller, q *wait.Queue, ev wait.Events, timeout int64, try func() er
 			break
 		}
 	}
-	q.Remove(&w.Waiter)
-	w.c = nil
-	waiters.Put(w)
+	q.Remove(w)
 	return err
 }
 
@@ -211,7 +205,7 @@ func (f *File) waitReadAt(c Caller, b *mm.Buffer, off int64) (n int, err error) 
 		return 0, unix.EAGAIN
 	}
 	var timeout int64
-	if t, ok := f.Ops.(Timeouts); ok {
+	if t := f.timeouts; t != nil {
 		timeout = t.ReadTimeout()
 	}
 	err = block(c, q, wait.In|wait.RdNorm|wait.RdHup, timeout, func() error {
@@ -228,7 +222,7 @@ func (f *File) waitWrite(c Caller, b *mm.Buffer, off int64, done int) (int, erro
 		return done, unix.EAGAIN
 	}
 	var timeout int64
-	if t, ok := f.Ops.(Timeouts); ok {
+	if t := f.timeouts; t != nil {
 		timeout = t.WriteTimeout()
 	}
 	err := block(c, q, wait.Out|wait.WrNorm, timeout, func() error {

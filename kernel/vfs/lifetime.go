@@ -17,6 +17,7 @@ func (f *File) init(p Path, flags uint32, ops FileOps) {
 	f.refs.Store(1)
 	f.flags.Store(flags)
 	f.seekable = ops != nil && ops.Seekable()
+	f.timeouts, _ = ops.(Timeouts)
 }
 
 // Get takes a reference.

@@ -316,6 +316,7 @@ func open(c Caller, p Path, flags uint32) (*File, error) {
 	f.Ops = ops
 	f.flags.And(^uint32(transient))
 	f.seekable = ops.Seekable()
+	f.timeouts, _ = ops.(Timeouts)
 	if watching.Load() != 0 {
 		f.notify(inOpen)
 	}

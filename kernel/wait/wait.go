@@ -74,6 +74,10 @@ type Waiter struct {
 	queue      *Queue
 }
 
+// Registered reports whether w is on a queue. It is for its owner, who alone
+// adds and removes it.
+func (w *Waiter) Registered() bool { return w.queue != nil }
+
 // Queue is a list of waiters. The zero value is an empty queue.
 type Queue struct {
 	mu         sync.Mutex
