@@ -9,6 +9,12 @@ import (
 	"husk/kernel/task"
 )
 
+// The kinds of CPU clocks: PROF (0) and SCHED count all time, VIRT user time.
+const (
+	cpuClockVirt  = 1
+	cpuClockSched = 2
+)
+
 // cpuClockOf tells whether a clock number is that of a process or thread, as
 // clock_getcpuclockid(3) and pthread_getcpuclockid(3) make them: the inverted
 // number, shifted by 3, with a kind of clock and bit 2 for threads.
@@ -54,13 +60,10 @@ func (t Thread) clockRead(id int32) (int64, error) {
 		}
 		user, sys = p.CPUTime()
 	}
-	switch id & 3 {
-	case 0: // CPUCLOCK_PROF
-		return user + sys, nil
-	case 1: // CPUCLOCK_VIRT
+	if id&3 == cpuClockVirt {
 		return user, nil
 	}
-	return user + sys, nil // CPUCLOCK_SCHED
+	return user + sys, nil
 }
 
 // clock_gettime reads a clock (clock_gettime(2)).
@@ -81,6 +84,9 @@ func (t Thread) clock_getres(id int32, ts mm.Addr) error {
 	default:
 		if _, err := t.clockRead(id); err != nil {
 			return err
+		}
+		if id < 0 && id&3 != cpuClockSched {
+			res = clock.CoarseResolution
 		}
 	}
 	if ts == 0 {
@@ -222,10 +228,12 @@ func (t Thread) clock_nanosleep(id, flags int32, request, remain mm.Addr) error 
 	switch id {
 	case unix.CLOCK_REALTIME, unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME, unix.CLOCK_TAI,
 		unix.CLOCK_REALTIME_ALARM, unix.CLOCK_BOOTTIME_ALARM, unix.CLOCK_PROCESS_CPUTIME_ID:
-	case unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_REALTIME_COARSE, unix.CLOCK_MONOTONIC_COARSE:
+	case unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_REALTIME_COARSE, unix.CLOCK_MONOTONIC_COARSE,
+		unix.CLOCK_THREAD_CPUTIME_ID:
 		return unix.EOPNOTSUPP
 	default:
-		if _, _, ok := cpuClockOf(id); !ok {
+		pid, thread, ok := cpuClockOf(id)
+		if !ok || thread && (pid == 0 || pid == t.TID) { // which would never end
 			return unix.EINVAL
 		}
 		if _, err := t.clockRead(id); err != nil {

@@ -37,12 +37,12 @@ func (t Thread) futex(a mm.Addr, op int32, val uint32, timeout uint64, a2 mm.Add
 	private := op&futexPrivate != 0
 	realtime := op&futexRealtime != 0
 	cmd := op &^ (futexPrivate | futexRealtime)
-	if realtime && cmd != futexWait && cmd != futexWaitBitset && cmd != futexWaitRequeuePI && cmd != futexLockPI2 {
+	if realtime && cmd != futexWaitBitset && cmd != futexWaitRequeuePI && cmd != futexLockPI2 {
 		return 0, unix.ENOSYS
 	}
 	switch cmd {
 	case futexWait:
-		deadline, err := t.futexTimeout(timeout, false, realtime)
+		deadline, err := t.futexTimeout(timeout, false, false)
 		if err != nil {
 			return 0, err
 		}

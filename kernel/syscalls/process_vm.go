@@ -25,6 +25,10 @@ func (t Thread) processVM(pid int32, local mm.Addr, nlocal uint64, remote mm.Add
 	if err != nil {
 		return 0, err
 	}
+	here := mm.VecBuffer(t.AddressSpace(), lv)
+	if here.Len() == 0 {
+		return 0, nil
+	}
 	rv, err := t.iovecs(remote, nremote)
 	if err != nil {
 		return 0, err
@@ -41,7 +45,7 @@ func (t Thread) processVM(pid int32, local mm.Addr, nlocal uint64, remote mm.Add
 		return 0, unix.ESRCH
 	}
 	defer as.Put()
-	here, there := mm.VecBuffer(t.AddressSpace(), lv), mm.VecBuffer(as, rv)
+	there := mm.VecBuffer(as, rv)
 	done := 0
 	chunk := make([]byte, mm.PageSize)
 	for here.Len() > 0 && there.Len() > 0 {

@@ -323,10 +323,7 @@ func (t Thread) ioprio_get(which, who int32) (int, error) {
 	best := -1
 	err := t.eachOf(which, who, ioprioWhoProcess, func(o *task.Thread) {
 		v := o.IOPrio()
-		if v>>ioprioShift == ioprioNone {
-			v = ioprioBE<<ioprioShift | 4
-		}
-		if best < 0 || v < best {
+		if best < 0 || v>>ioprioShift != ioprioNone && (best>>ioprioShift == ioprioNone || v < best) {
 			best = v
 		}
 	})

@@ -97,14 +97,15 @@ const (
 	saNoCldStop = 0x1
 	saNoCldWait = 0x2
 	saSigInfo   = 0x4
+	saTagBits   = 0x800 // SA_EXPOSE_TAGBITS: means nothing on amd64, but is kept
 	saRestorer  = 0x04000000
 	saOnStack   = 0x08000000
 	saRestart   = 0x10000000
 	saNoDefer   = 0x40000000
 	saResetHand = 0x80000000
 	// saKnown are the flags that Linux 6.1 keeps; others are cleared, which
-	// is how programs find out (SA_EXPOSE_TAGBITS is for arm64 only).
-	saKnown = saNoCldStop | saNoCldWait | saSigInfo | saRestorer | saOnStack | saRestart | saNoDefer | saResetHand
+	// is how programs find out.
+	saKnown = saTagBits | saNoCldStop | saNoCldWait | saSigInfo | saRestorer | saOnStack | saRestart | saNoDefer | saResetHand
 )
 
 // Handlers that are no addresses.
