@@ -59,6 +59,9 @@ type info struct {
 	// PCLNTab and Text are runtime.pclntab and runtime.text, out of which
 	// the kernel names functions when it dies.
 	PCLNTab, Text uint64
+	// HoleStart and HoleEnd bound whole pages inside the image that it does
+	// not use, because compact made the tables in front of them smaller.
+	HoleStart, HoleEnd uint64
 }
 
 // segment is a piece of the image: what a program header describes and the
@@ -116,6 +119,9 @@ func link(program []byte) ([]byte, error) {
 	}
 	sort.Slice(segments, func(i, j int) bool { return segments[i].vaddr < segments[j].vaddr })
 
+	if err := compact(segments, symbols); err != nil {
+		return nil, err
+	}
 	last := &segments[len(segments)-1]
 	inf := info{Magic: infoMagic, Start: base + bootPhys, DemandEnd: roundUp(last.end())}
 	if cut := eagerEnd(symbols, last.vaddr+uint64(len(last.data)), last.end()); cut < last.end() {
@@ -125,7 +131,10 @@ func link(program []byte) ([]byte, error) {
 	last.memsz = roundUp(last.end()) - last.vaddr
 	inf.End = last.end()
 	inf.DemandStart = inf.End
-	for _, s := range segments {
+	for i, s := range segments {
+		if i > 0 && s.vaddr-roundUp(segments[i-1].end()) > inf.HoleEnd-inf.HoleStart {
+			inf.HoleStart, inf.HoleEnd = roundUp(segments[i-1].end()), s.vaddr
+		}
 		if s.flags&elf.PF_X != 0 {
 			inf.TextStart, inf.TextEnd = s.vaddr, roundUp(s.end())
 		}

@@ -45,7 +45,7 @@ func goBuild(t *testing.T, source string) []byte {
 
 const source = `package metal
 
-var image = [11]uint64{%#x}
+var image = [13]uint64{%#x}
 
 var large [%d]byte
 
@@ -185,6 +185,12 @@ func TestPageTablesGiveEachPageItsSegmentsRights(t *testing.T) {
 		}
 		for va := p.Vaddr; va < p.Vaddr+p.Memsz; va += pageSize {
 			e, _, ok := m.walk(root, va)
+			if va >= inf.HoleStart && va < inf.HoleEnd {
+				if ok {
+					t.Fatalf("%#x in the hole is mapped to %#x", va, e)
+				}
+				continue
+			}
 			if !ok || e&0x000ffffffffff000 != va-base {
 				t.Fatalf("%#x is mapped to %#x", va, e)
 			}
@@ -217,6 +223,9 @@ func TestInfoDescribesTheImage(t *testing.T) {
 	}
 	if inf.DemandStart != inf.End || inf.DemandEnd != inf.End {
 		t.Errorf("small BSS is left for demand: %+v", inf)
+	}
+	if inf.HoleEnd-inf.HoleStart < 10<<12 || (inf.HoleEnd-inf.HoleStart)%pageSize != 0 || inf.HoleStart%pageSize != 0 || inf.HoleStart < inf.TextEnd {
+		t.Errorf("hole: %+v", inf)
 	}
 	if inf.PCLNTab == 0 || inf.Text == 0 {
 		t.Errorf("no symbols: %+v", inf)

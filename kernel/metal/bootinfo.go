@@ -112,12 +112,13 @@ func readLinux(p uintptr) {
 // first MiB (boot structures, firmware, the application processors'
 // trampoline), the image, the modules and the command line.
 func giveMemory() {
-	taken := [maxModules + 3]memoryRange{
+	taken := [maxModules + 4]memoryRange{
 		{start: 0, end: 1 << 20},
-		{start: image.start - imageBase, end: image.end - imageBase},
+		{start: image.start - imageBase, end: image.holeStart - imageBase},
+		{start: image.holeEnd - imageBase, end: image.end - imageBase},
 		{start: boot.cmdline, end: boot.cmdline + uint64(boot.cmdlineLen) + 1},
 	}
-	n := 3
+	n := 4
 	for i := range boot.moduleCount {
 		m := &boot.modules[i]
 		taken[n] = memoryRange{start: m.addr, end: m.addr + m.size}

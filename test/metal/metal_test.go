@@ -148,7 +148,7 @@ func TestPanicIsReportedWithSymbols(t *testing.T) {
 	if status != 2*2+1 {
 		t.Errorf("status %d", status)
 	}
-	for _, want := range []string{"panic: on purpose", "machinetest.crash", "goroutine "} {
+	for _, want := range []string{"panic: on purpose", "machinetest.crash", "crash_test.go:", "goroutine "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
