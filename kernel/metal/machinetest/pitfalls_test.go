@@ -3,6 +3,7 @@
 package machinetest
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -48,19 +49,21 @@ func TestClockRunsAtItsRate(t *testing.T) {
 	if !counts {
 		t.Skip("no PIT")
 	}
-	var errors []float64
-	for range 5 {
+	// The count wraps after 55 ms, and a host that is busy may take the CPU
+	// away for longer than that. A clock that is wrong is so in every window;
+	// the best of them tells.
+	best := 1.0
+	for range 40 {
 		n0, p0 := cpu.Nanotime(), pit()
-		for cpu.Nanotime()-n0 < 30_000_000 {
+		for cpu.Nanotime()-n0 < 10_000_000 {
 		}
 		n1, p1 := cpu.Nanotime(), pit()
 		want := float64(p0-p1) / 1193182 * 1e9
-		errors = append(errors, (float64(n1-n0)-want)/want)
+		best = min(best, math.Abs(float64(n1-n0)-want)/want)
 	}
-	slices.Sort(errors)
-	t.Logf("off by %.3f %%", errors[2]*100)
-	if e := errors[2]; e < -0.01 || e > 0.01 {
-		t.Errorf("the clock is off by %.2f %%", e*100)
+	t.Logf("off by %.3f %%", best*100)
+	if best > 0.01 {
+		t.Errorf("the clock is off by %.2f %%", best*100)
 	}
 }
 
