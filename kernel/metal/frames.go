@@ -126,8 +126,8 @@ func kcallAllocFrames(dst, n uintptr) uint64 {
 	// The destination's page faults take frameLock: have them first.
 	populate(dst, n*8)
 	frameLock.lock()
-	i := uintptr(0)
-	for ; i < n && framesFree > kept(); i++ {
+	i, keep := uintptr(0), kept()
+	for ; i < n && framesFree > keep; i++ {
 		pa := takeFrame()
 		if pa == 0 {
 			break
