@@ -13,6 +13,7 @@ var (
 	frameLock   spinlock
 	regions     [32]region
 	regionCount int
+	regionFirst int    // those before it are used up
 	freeList    uint64 // physical address of the first, 0 when empty
 	framesFree  uint64
 	framesTotal uint64
@@ -72,8 +73,8 @@ func takeFrame() uint64 {
 		return pa
 	}
 	// From below: while the direct map is made, only the first GiB is in it.
-	for i := range regionCount {
-		if r := &regions[i]; r.next < r.end {
+	for ; regionFirst < regionCount; regionFirst++ {
+		if r := &regions[regionFirst]; r.next < r.end {
 			pa := r.next
 			r.next += pageSize
 			framesFree--
