@@ -88,6 +88,13 @@
 #define MSR_GS_BASE		0xc0000101
 #define MSR_KERNEL_GS_BASE	0xc0000102
 
+// An entry by way of the IDT leaves SS null where SYSCALL leaves KERNEL_SS. A
+// binary translator such as QEMU's keeps code apart by that: with one value it
+// translates what both kinds of entry reach once. It clobbers AX.
+#define SETSS \
+	MOVL	$KERNEL_SS, AX; \
+	MOVW	AX, SS
+
 // FS base := AX. Without FSGSBASE it clobbers CX and DX.
 #define SETFS \
 	CMPB	CPU_FSGSBASE, $0; \

@@ -134,15 +134,14 @@ func enableFeatures(c *percpu) {
 	wrmsr(msrFMASK, 0x3ffffd)
 }
 
-// xsaveOn is set when extended state is first needed.
-var xsaveOn uint32
-
-// enableXSAVE turns on, on this CPU, what programs may use beyond SSE. It
-// comes after the runtime and all packages are initialised: they ask CPUID
-// whether the system has enabled AVX, and must be told no, because the upper
-// halves of vector registers are the user's while the kernel runs.
+// enableXSAVE turns on, on this CPU, what programs may use beyond SSE. On the
+// boot CPU it comes after the runtime has asked CPUID whether the system has
+// enabled AVX, and been told no: the upper halves of vector registers are the
+// user's while the kernel runs. It comes soon after, for it changes what a
+// binary translator such as QEMU's may assume of all code, which is then
+// translated again.
 func enableXSAVE(c *percpu) {
-	if !features.xsave || c.xsave {
+	if !features.xsave {
 		return
 	}
 	writeCR4(readCR4() | cr4OSXSAVE)
@@ -150,4 +149,5 @@ func enableXSAVE(c *percpu) {
 	mask := features.xcr0 &^ 2
 	c.fpuMaskLo, c.fpuMaskHi = uint32(mask), uint32(mask>>32)
 	c.xsave = true
+	wide = features.xcr0&0xe4 == 4
 }

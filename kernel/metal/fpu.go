@@ -45,24 +45,7 @@ func fetchFPU(c *percpu, area uintptr, drop bool) {
 }
 
 // kcallNewArea returns a zeroed page for an extended state, a kernel address.
-// The first has XSAVE enabled on every CPU, before any of them can see one.
-func kcallNewArea(c *percpu) uint64 {
-	if atomic.LoadUint32(&xsaveOn) == 0 {
-		atomic.StoreUint32(&xsaveOn, 1)
-		enableXSAVE(c)
-		for i := range ncpu {
-			if o := cpuAt(i); o != c && features.xsave {
-				sendIPI(o.apicID, vectorFetch)
-				for !o.xsave {
-					serveFlush(c)
-					pause()
-				}
-			}
-		}
-	}
-	wide = features.xcr0&0xe4 == 4
-	return uint64(direct(kernelFrame()))
-}
+func kcallNewArea() uint64 { return uint64(direct(kernelFrame())) }
 
 // wide says that 256-bit registers may be borrowed, with interrupts off, to
 // move memory: AVX is enabled on every CPU, and AVX-512 is not, whose upper
@@ -71,9 +54,6 @@ var wide bool
 
 // serveFetch answers another CPU's request for a state that lives here.
 func serveFetch(c *percpu) {
-	if atomic.LoadUint32(&xsaveOn) != 0 && !c.xsave {
-		enableXSAVE(c)
-	}
 	area := atomic.LoadUintptr(&c.fetch)
 	if area == 0 {
 		return

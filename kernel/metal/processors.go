@@ -90,6 +90,7 @@ func startAP() {
 	p := at[processor](addressOf(c))
 	loadDescriptors(c, &p.stacks)
 	enableFeatures(c)
+	enableXSAVE(c)
 	initAPIC(c)
 	c.makeIdle(&p.stacks)
 	if !atomic.CompareAndSwapUint32(&c.online, cpuStarting, cpuOnline) {

@@ -193,6 +193,11 @@ func sysSigaction(f *Frame) {
 }
 
 func sysSigprocmask(c *percpu, f *Frame) {
+	if !c.xsave {
+		// The runtime's first call with this number comes just after it
+		// has looked for AVX, while there is but one thread.
+		enableXSAVE(c)
+	}
 	t := current(c)
 	old := t.mask
 	if f.RSI != 0 {

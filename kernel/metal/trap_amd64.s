@@ -92,6 +92,7 @@ TEXT ·interruptEntry(SB),NOSPLIT|NOFRAME,$0-0
 // interruptKernel handles the interrupt in the current thread's frame, which
 // interrupted ring 0, and resumes the thread that is current then.
 TEXT ·interruptKernel(SB),NOSPLIT|NOFRAME,$0-0
+	SETSS
 	MOVQ	CPU_FAKEFS, AX
 	SETFS
 	MOVL	$1, CPU_DEPTH
@@ -128,6 +129,7 @@ TEXT ·exceptionEntry(SB),NOSPLIT|NOFRAME,$0-0
 	JMP	·userExit(SB)
 	PUSHREGS
 	SAVEXMM(FRAME_XMM, SP)
+	SETSS
 	MOVQ	SP, BX
 	SUBQ	$(256+32), SP
 	MOVL	CPU_DEPTH, AX
@@ -399,6 +401,7 @@ TEXT ·userExit(SB),NOSPLIT|NOFRAME,$0-0
 	POPFQ			// DF and AC are the user's
 	CMPL	BX, $32
 	JAE	interrupt
+	SETSS
 	MOVL	$3, R12		// EventException
 	CMPL	BX, $14
 	JEQ	2(PC)
