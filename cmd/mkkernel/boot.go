@@ -21,14 +21,15 @@ const (
 )
 
 // buildBoot makes the boot segment for the given program segments. entry is
-// the virtual address at which the kernel starts, end where its image ends.
+// the virtual address at which the kernel starts, end where its image ends,
+// extra what else shall lie in the segment, at extraAddress.
 //
 // Pages: trampolines, PML4, identity PDPT and PD, kernel PDPT and PD, one page
-// table for each 2 MiB of the image, then (zeroed by the loader, not in the
-// file) a PDPT and a PD for the direct map.
-func buildBoot(segments []segment, entry, end uint64) bootSegment {
+// table for each 2 MiB of the image, the extra bytes, then (zeroed by the
+// loader, not in the file) a PDPT and a PD for the direct map.
+func buildBoot(segments []segment, entry, end uint64, extra []byte) bootSegment {
 	tables := (end - base + 1<<21 - 1) >> 21
-	inFile := 6 + tables
+	inFile := 6 + tables + roundUp(uint64(len(extra)))/pageSize
 	size := (inFile + 2) * pageSize
 	data := make([]byte, inFile*pageSize)
 	le := binary.LittleEndian
@@ -60,6 +61,8 @@ func buildBoot(segments []segment, entry, end uint64) bootSegment {
 		}
 	}
 
+	copy(data[extraAddress(end)-base-bootPhys:], extra)
+
 	const codeSegment64 = 0x00af9a000000ffff
 	le.PutUint64(data[gdtOff+8:], codeSegment64)
 	le.PutUint16(data[gdtrOff:], 2*8-1)
@@ -85,6 +88,12 @@ func buildBoot(segments []segment, entry, end uint64) bootSegment {
 		noteOff:    noteOff,
 		noteSize:   24,
 	}
+}
+
+// extraAddress is the virtual address of the extra bytes of an image that ends
+// at end.
+func extraAddress(end uint64) uint64 {
+	return base + bootPhys + (6+(end-base+1<<21-1)>>21)*pageSize
 }
 
 // trampoline returns the code at the start of the boot segment and the offset

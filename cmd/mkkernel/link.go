@@ -62,6 +62,9 @@ type info struct {
 	// HoleStart and HoleEnd bound whole pages inside the image that it does
 	// not use, because compact made the tables in front of them smaller.
 	HoleStart, HoleEnd uint64
+	// GlobalsScan is the address of the word of the garbage collector's
+	// pacer that shall be Globals: the bytes of variables to scan.
+	GlobalsScan, Globals uint64
 }
 
 // segment is a piece of the image: what a program header describes and the
@@ -140,7 +143,11 @@ func link(program []byte) ([]byte, error) {
 		}
 	}
 
-	boot := buildBoot(segments, f.Entry, inf.End)
+	masks, err := preset(f, segments, symbols, extraAddress(inf.End), &inf)
+	if err != nil {
+		return nil, err
+	}
+	boot := buildBoot(segments, f.Entry, inf.End, masks)
 	if boot.end() > segments[0].vaddr {
 		return nil, errors.New("page tables collide with the program")
 	}

@@ -45,7 +45,7 @@ func goBuild(t *testing.T, source string) []byte {
 
 const source = `package metal
 
-var image = [13]uint64{%#x}
+var image = [15]uint64{%#x}
 
 var large [%d]byte
 

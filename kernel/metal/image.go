@@ -12,6 +12,7 @@ var image = struct {
 	pml4, direct           uint64
 	pclntab, text          uint64
 	holeStart, holeEnd     uint64
+	globalsScan, globals   uint64
 }{magic: 0x6b73756834366b6d}
 
 // imageBase is where physical address 0 would appear in the image's mapping.

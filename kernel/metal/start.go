@@ -12,6 +12,7 @@ func start(info uint64, protocol uintptr) {
 	c.init(0)
 	c.stack = top(&stack0)
 	c.online = 1
+	*at[uint64](uintptr(image.globalsScan)) = image.globals
 	initSerial()
 	buildIDT()
 	loadDescriptors(c, &exceptionStacks0)
