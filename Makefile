@@ -40,6 +40,7 @@ qemu:
 test: all qemu lint ## everything that CI runs
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) $$($(GO) list ./... | grep -v '^husk/test')
 	HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 15m ./test/...
+	$(GO) run ./bench -check
 
 fast: ## the tests that need no machine, for the inner loop
 	$(GO) vet ./... && $(GO) test -short ./...
