@@ -104,6 +104,9 @@ func FrameStats() (total, free int) {
 	return hostFrames, len(host.free)
 }
 
+// KernelShort reports whether the kernel itself uses more than its share.
+func KernelShort() bool { return false }
+
 // MaxFrame is one more than the highest frame number, the size of an array
 // that describes each frame.
 func MaxFrame() uint64 { return hostFrames }

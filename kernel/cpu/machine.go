@@ -66,6 +66,11 @@ func AllocContiguous(n int) (PhysAddr, bool) {
 // its programs, and how many are free in this allocator.
 func FrameStats() (total, free int) { return metal.FrameStats() }
 
+// KernelShort reports whether the kernel itself uses more than the share of
+// memory that is kept for it, although garbage is collected to avoid that.
+// What lasts and can be refused should be.
+func KernelShort() bool { return metal.KernelShort() }
+
 // MaxFrame is one more than the highest frame number, the size of an array
 // that describes each frame.
 func MaxFrame() uint64 { return metal.FrameEnd() >> PageShift }

@@ -7,6 +7,7 @@ import (
 
 	"husk/kernel/abi"
 	"husk/kernel/clock"
+	"husk/kernel/cpu"
 	"husk/kernel/cred"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
@@ -72,6 +73,9 @@ func (a *CloneArgs) check(t *Thread) error {
 func (t *Thread) Clone(a *CloneArgs) (int, error) {
 	if err := a.check(t); err != nil {
 		return 0, err
+	}
+	if cpu.KernelShort() {
+		return 0, unix.EAGAIN
 	}
 	u := t.user
 	if uint64(u.processes.Add(1)) > t.Process.Limit(RlimitNproc) && u.uid != 0 &&
@@ -171,7 +175,7 @@ func (t *Thread) mayAdd(*CloneArgs) error {
 		// misses a new thread.
 		return abi.ErrRestartNoInt
 	}
-	if tasks.threads >= maxThreads {
+	if tasks.threads >= threadLimit() {
 		return unix.EAGAIN
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/cred"
 )
 
@@ -35,6 +36,16 @@ const (
 	firstReused = 300
 	maxThreads  = pidMax - firstReused - 2
 )
+
+// threadLimit bounds threads by memory (Linux's threads-max): 64 frames of it
+// each. A process costs the kernel 5 or 6 frames of its own share, an eighth
+// of memory; without a bound a fork bomb has the runtime collect garbage
+// without end.
+func threadLimit() int {
+	const least = 64
+	total, _ := cpu.FrameStats()
+	return min(max(total/64, least), maxThreads)
+}
 
 // Group is a process group. Guarded by tasks.mu.
 type Group struct {

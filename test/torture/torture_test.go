@@ -68,6 +68,23 @@ func TestRandomSystemCallsDoNotHarmTheKernel(t *testing.T) {
 	}
 }
 
+// TestForkBombLeavesTheMachineResponsive fills the machine with processes or
+// threads until it refuses more, with little memory.
+func TestForkBombLeavesTheMachineResponsive(t *testing.T) {
+	bin := husk(t)
+	program := compile(t, "src/forkbomb.c")
+	for _, kind := range []string{"threads", "processes"} {
+		t.Run(kind, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, bin, "run", "--cpus", "2", "-m", "96M", program, kind).CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "refused: Resource temporarily unavailable\n") {
+				t.Fatalf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
 func TestManyBootsInARow(t *testing.T) {
 	bin := husk(t)
 	program := compile(t, "../../bench/programs/hello.c")
