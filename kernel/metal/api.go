@@ -42,7 +42,7 @@ func FreeFrameCount() uint64 { return atomic.LoadUint64(&framesFree) }
 
 // KernelShort reports whether the kernel uses more than its share of memory:
 // collecting garbage did not keep it below.
-func KernelShort() bool { return atomic.LoadUint64(&kernelFrames) >= kernelGoal }
+func KernelShort() bool { return atomic.LoadUint64(&kernelFrames) >= kernelMost() }
 
 // FrameEnd is the end of the highest frame.
 func FrameEnd() uint64 { return frameEnd }

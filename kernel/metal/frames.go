@@ -56,6 +56,20 @@ func setReserve() {
 	kernelGoal = framesTotal / 8
 }
 
+// heapLimit is what the runtime is told to stay below, in bytes. It counts
+// memory of its own that it never touches.
+func heapLimit() uint64 {
+	const untouched = 5 << 19
+	return max(kernelGoal*pageSize, 3<<19) + untouched
+}
+
+// kernelMost is how many frames the kernel may use before it is short of them.
+// From about there on the runtime would collect garbage without pause.
+func kernelMost() uint64 {
+	const least = 640
+	return max(kernelGoal/8*7, least)
+}
+
 // kept is how many free frames are not for programs. frameLock is held, or
 // the answer is an estimate.
 func kept() uint64 {

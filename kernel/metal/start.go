@@ -113,7 +113,7 @@ func firstThread(c *percpu) {
 	// programs come from the same pool.
 	begin()
 	put("GOMEMLIMIT=")
-	number(max(kernelGoal*pageSize, 4<<20))
+	number(heapLimit())
 	end()
 	n++ // envp ends
 

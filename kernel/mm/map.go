@@ -165,7 +165,7 @@ func (r *MapRequest) vmFlags() (vmFlags, *PageCache, error) {
 
 // mapLocked places the mapping and enters it.
 func (as *AddressSpace) mapLocked(r *MapRequest, size uint64, flags vmFlags, cache *PageCache, fixed bool, invalid error) (Addr, error) {
-	if len(as.vmas) >= maxMapCount {
+	if as.mapsFull(0) {
 		return 0, unix.ENOMEM
 	}
 	n := size >> PageShift
@@ -284,7 +284,7 @@ func (as *AddressSpace) unmapLocked(start, end Addr) error {
 	if i == len(as.vmas) || as.vmas[i].start >= end || start == end {
 		return nil
 	}
-	if v := as.vmas[i]; v.start < start && v.end > end && len(as.vmas) >= maxMapCount {
+	if v := as.vmas[i]; v.start < start && v.end > end && as.mapsFull(0) {
 		return unix.ENOMEM
 	}
 	if !as.ownEdges(start, end) {

@@ -38,7 +38,7 @@ func (as *AddressSpace) Remap(r RemapRequest) (Addr, error) {
 	var a Addr
 	var err error
 	switch {
-	case elsewhere && len(as.vmas)+2 >= maxMapCount:
+	case elsewhere && as.mapsFull(2):
 		err = unix.ENOMEM
 	case r.Flags&unix.MREMAP_FIXED != 0 && r.OldLen == r.NewLen:
 		a, err = as.remapAll(&r)
@@ -184,7 +184,7 @@ func (as *AddressSpace) mayResize(v *VMA, r *RemapRequest) error {
 // move maps to, NewLen long, like [Old, OldLen) of v, takes the pages there
 // and unmaps the old range, or leaves it empty when the caller asks so.
 func (as *AddressSpace) move(v *VMA, r *RemapRequest, to Addr) error {
-	if len(as.vmas)+3 >= maxMapCount {
+	if as.mapsFull(3) {
 		return unix.ENOMEM
 	}
 	from, n := r.Old, Addr(r.OldLen)

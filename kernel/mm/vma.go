@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
 )
 
 // vmFlags are the properties of a VMA, with Linux's values (VM_* of
@@ -310,7 +312,7 @@ func (as *AddressSpace) mergeRange(i, j int) {
 func (as *AddressSpace) carve(start, end Addr) (i, j int, err error) {
 	i = as.index(start)
 	if i < len(as.vmas) && as.vmas[i].start < start {
-		if len(as.vmas) >= maxMapCount {
+		if as.mapsFull(0) {
 			return 0, 0, unix.ENOMEM
 		}
 		as.split(i, start)
@@ -320,7 +322,7 @@ func (as *AddressSpace) carve(start, end Addr) (i, j int, err error) {
 		j++
 	}
 	if j < len(as.vmas) && as.vmas[j].start < end {
-		if len(as.vmas) >= maxMapCount {
+		if as.mapsFull(0) {
 			return 0, 0, unix.ENOMEM
 		}
 		as.split(j, end)
@@ -331,3 +333,12 @@ func (as *AddressSpace) carve(start, end Addr) (i, j int, err error) {
 
 // maxMapCount is Linux's default vm.max_map_count.
 const maxMapCount = 65530
+
+// fewMaps is how many areas a space may have however short memory is.
+const fewMaps = 1024
+
+// mapsFull reports whether n more areas would be too many. as.mu is held.
+func (as *AddressSpace) mapsFull(n int) bool {
+	n += len(as.vmas)
+	return n >= maxMapCount || n >= fewMaps && cpu.KernelShort()
+}

@@ -3,6 +3,7 @@ package unix
 import (
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/mm"
 	"husk/kernel/socket"
 	"husk/kernel/vfs"
@@ -106,6 +107,9 @@ func (s *sock) append(c vfs.Caller, p *sock, b *mm.Buffer, m *socket.Message) (i
 	if s.inFlight.Load() >= int64(s.SendBuffer.Load()) {
 		return 0, unix.EAGAIN
 	}
+	if cpu.KernelShort() {
+		return 0, unix.ENOBUFS
+	}
 	n := min(b.Len(), chunk)
 	e := p.spare
 	if p.spare = nil; e == nil || n > cap(e.data) {
@@ -174,6 +178,9 @@ func (s *sock) sendPacket(c vfs.Caller, b *mm.Buffer, m *socket.Message) (int, e
 	}
 	if s.inFlight.Load() >= int64(s.SendBuffer.Load()) {
 		return 0, unix.EAGAIN
+	}
+	if cpu.KernelShort() {
+		return 0, unix.ENOBUFS
 	}
 	e := &message{from: s, data: make([]byte, n)}
 	peek := *b // a packet that has to wait is sent again from its start

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
 )
 
 // FDTable is what CLONE_FILES shares: descriptors, their files and their
@@ -25,6 +27,9 @@ type FDTable struct {
 }
 
 const fdTableMin = 64
+
+// fewFiles is how many descriptors a process may have however short memory is.
+const fewFiles = 32
 
 // maxFD is the size no table outgrows, whatever RLIMIT_NOFILE says (Linux's
 // sysctl_nr_open).
@@ -90,7 +95,8 @@ func (t *FDTable) Get(fd int) (*File, error) {
 }
 
 // free returns the lowest free descriptor >= from, growing the table if need
-// be; EMFILE at limit. mu is held.
+// be; EMFILE at limit, ENFILE when the kernel has no memory for more files of a
+// process that has many. mu is held.
 func (t *FDTable) free(from int, limit uint64) (int, error) {
 	fd := max(from, t.next)
 	size := len(t.used) * 64
@@ -104,6 +110,9 @@ func (t *FDTable) free(from int, limit uint64) (int, error) {
 	}
 	if uint64(fd) >= min(limit, maxFD) {
 		return 0, unix.EMFILE
+	}
+	if fd >= fewFiles && cpu.KernelShort() {
+		return 0, unix.ENFILE
 	}
 	if fd >= size {
 		t.grow(fd + 1)
@@ -165,6 +174,10 @@ func (t *FDTable) InstallAt(c Caller, f *File, fd int, cloexec bool, limit uint6
 	}
 	t.mu.Lock()
 	if fd >= len(t.used)*64 {
+		if cpu.KernelShort() {
+			t.mu.Unlock()
+			return unix.EMFILE
+		}
 		t.grow(fd + 1)
 	}
 	old := (*t.slots.Load())[fd].Load()
