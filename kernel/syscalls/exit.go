@@ -1,10 +1,13 @@
 package syscalls
 
 import (
+	"strconv"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/mm"
 	"husk/kernel/task"
+	"husk/kernel/vfs"
 )
 
 // exit ends the thread (_exit(2)).
@@ -157,9 +160,16 @@ func (t Thread) pidfd_send_signal(pidfd, sig int32, info mm.Addr, flags uint32) 
 	if flags != 0 {
 		return unix.EINVAL
 	}
-	p, err := t.pidfdProcess(pidfd)
+	f, err := t.Files().Get(int(pidfd))
 	if err != nil {
 		return err
+	}
+	defer f.Put()
+	p, err := task.PIDFDProcess(f)
+	if err != nil {
+		if p, err = procDirectory(f); err != nil {
+			return err
+		}
 	}
 	if sig < 0 || sig > task.NSignals {
 		return unix.EINVAL
@@ -179,6 +189,23 @@ func (t Thread) pidfd_send_signal(pidfd, sig int32, info mm.Addr, flags uint32) 
 		si = &given
 	}
 	return t.KillProcess(p, si)
+}
+
+// procDirectory is the process whose directory in /proc f is; this call takes
+// such a descriptor for a pidfd.
+func procDirectory(f *vfs.File) (*task.Process, error) {
+	d := f.Path.Dentry
+	if d == nil || f.Inode == nil || f.Inode.FS == nil || f.Inode.FS.Type != "proc" {
+		return nil, unix.EBADF
+	}
+	n, err := strconv.Atoi(d.Name())
+	if parent := d.Parent(); err != nil || parent == nil || parent.Inode() != f.Inode.FS.Root {
+		return nil, unix.EBADF
+	}
+	if p := task.FindProcess(n); p != nil {
+		return p, nil
+	}
+	return nil, unix.ESRCH
 }
 
 // pidfd_getfd copies a descriptor of another process (pidfd_getfd(2)).
