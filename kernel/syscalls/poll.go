@@ -160,8 +160,8 @@ func (t Thread) doSelect(nfds int32, readfds, writefds, exceptfds mm.Addr, deadl
 	if nfds < 0 {
 		return 0, unix.EINVAL
 	}
-	// Linux does not look past its table, which is hardly ever smaller.
-	n := min(int(nfds), max(t.Files().Size(), 256))
+	// As on Linux, what lies beyond the table is not looked at (and no EBADF).
+	n := min(int(nfds), t.Files().Size())
 	words := (n + 63) / 64
 	var few [3 * 16]uint64
 	all := few[:]

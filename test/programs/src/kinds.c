@@ -93,10 +93,10 @@ static void select_shows_what_is_left(void) {
 	SHOW(select(1, 0, 0, 0, &tv));
 	SHOW(select(-1, 0, 0, 0, 0));
 	FD_ZERO(&r);
-	FD_SET(77, &r);
+	FD_SET(40, &r);
 	tv.tv_sec = 0;
 	tv.tv_usec = 0;
-	SHOW(select(78, &r, 0, 0, &tv));
+	SHOW(select(41, &r, 0, 0, &tv));
 	read(p[0], b, 1);
 }
 
