@@ -12,7 +12,7 @@ export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run test lint bench compat clean help qemu fast embed FORCE
+.PHONY: all run test lint bench compat suites clean help qemu fast embed FORCE
 
 all: bin/husk ## build bin/husk, the command with the kernel inside it
 
@@ -60,6 +60,9 @@ bench: all qemu ## measure husk beside a Linux guest, in instructions and in tim
 compat: all qemu ## run every program of /usr/bin and /usr/sbin natively and in husk
 	$(GO) build -o build/compat-driver ./test/compat/driver
 	$(GO) run ./test/compat $(COMPAT)
+
+suites: all qemu ## run other projects' test suites natively and in husk (SUITES='-only os,os/exec')
+	$(GO) run ./test/suites/sweep $(SUITES)
 
 # Seconds that each fuzz target gets.
 FUZZ ?= 60
