@@ -55,9 +55,21 @@ func validAdvice(advice int) bool {
 	return false // MADV_COLLAPSE and MADV_HWPOISON too, as in a kernel without them
 }
 
-// adviseFlags serves the advice that is a property of VMAs. Gaps are passed
-// over and reported at the end.
+// adviseFlags serves the advice that is a property of VMAs.
 func (as *AddressSpace) adviseFlags(start, end Addr, advice int) error {
+	return as.eachVMA(start, end, func(v *VMA, a, stop Addr) error {
+		flags, err := v.advised(advice)
+		if err == nil && flags != v.flags {
+			_, err = as.setFlags(a, stop, flags)
+		}
+		return err
+	})
+}
+
+// eachVMA lets f change the VMAs of [start, end), each with the part of it
+// that lies in the range, with mu held. Gaps are passed over and reported at
+// the end: ENOMEM.
+func (as *AddressSpace) eachVMA(start, end Addr, f func(v *VMA, start, end Addr) error) error {
 	as.mu.Lock()
 	defer as.unlock()
 	var gap error
@@ -72,14 +84,8 @@ func (as *AddressSpace) adviseFlags(start, end Addr, advice int) error {
 			a = v.start
 		}
 		stop := min(v.end, end)
-		flags, err := v.advised(advice)
-		if err != nil {
+		if err := f(v, a, stop); err != nil {
 			return err
-		}
-		if flags != v.flags {
-			if _, err := as.setFlags(a, stop, flags); err != nil {
-				return err
-			}
 		}
 		a = stop
 	}
@@ -229,34 +235,17 @@ func (as *AddressSpace) forget(start, end Addr) error {
 
 // adviseGuard puts guard markers into [start, end) or takes them out.
 func (as *AddressSpace) adviseGuard(start, end Addr, install bool) error {
-	as.mu.Lock()
-	defer as.unlock()
-	var gap error
-	for a := start; a < end; {
-		i := as.index(a)
-		if i == len(as.vmas) || as.vmas[i].start >= end {
-			return unix.ENOMEM
-		}
-		v := as.vmas[i]
-		if v.start > a {
-			gap = unix.ENOMEM
-			a = v.start
-		}
-		stop := min(v.end, end)
-		if v.flags&vmLocked != 0 && install {
-			return unix.EINVAL
-		}
+	return as.eachVMA(start, end, func(v *VMA, a, stop Addr) error {
 		if install {
+			if v.flags&vmLocked != 0 {
+				return unix.EINVAL
+			}
 			if err := as.forget(a, stop); err != nil {
 				return err
 			}
 		}
-		if err := as.markGuards(a, stop, install); err != nil {
-			return err
-		}
-		a = stop
-	}
-	return gap
+		return as.markGuards(a, stop, install)
+	})
 }
 
 func (as *AddressSpace) markGuards(start, end Addr, install bool) error {

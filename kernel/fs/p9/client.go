@@ -401,10 +401,8 @@ func (c *client) lookups(from uint32, names []string) ([]found, error) {
 		if !result[i].known {
 			return
 		}
-		result[i].attr, result[i].err = calls[i].rattributes(), err
-		if err == nil && calls[i].bad {
-			result[i].err = unix.EIO
-		}
+		result[i].attr = calls[i].rattributes()
+		result[i].err = calls[i].sound(err)
 	})
 	for i, k := range calls {
 		if result[i].known && result[i].err != nil {
@@ -455,6 +453,14 @@ func (c *client) batch(calls []*call, answered func(i int, err error)) {
 	}
 }
 
+// sound turns the success of a call whose answer cannot be read into EIO.
+func (k *call) sound(err error) error {
+	if err == nil && k.bad {
+		return unix.EIO
+	}
+	return err
+}
+
 // open opens a fid; flags are those of open(2).
 func (c *client) open(f uint32, flags uint32) (qid, error) {
 	k, err := c.get(tlopen)
@@ -465,9 +471,7 @@ func (c *client) open(f uint32, flags uint32) (qid, error) {
 	k.u32(flags)
 	err = c.do(k, nil, nil)
 	q := k.rqid()
-	if err == nil && k.bad {
-		err = unix.EIO
-	}
+	err = k.sound(err)
 	c.put(k)
 	return q, err
 }
@@ -481,9 +485,7 @@ func (c *client) getattr(f uint32) (attributes, error) {
 	k.u64(getattrBasic)
 	err = c.do(k, nil, nil)
 	a := k.rattributes()
-	if err == nil && k.bad {
-		err = unix.EIO
-	}
+	err = k.sound(err)
 	c.put(k)
 	return a, err
 }
@@ -496,9 +498,7 @@ func (c *client) readlink(f uint32) (string, error) {
 	k.u32(f)
 	err = c.do(k, nil, nil)
 	s := k.rstr()
-	if err == nil && k.bad {
-		err = unix.EIO
-	}
+	err = k.sound(err)
 	c.put(k)
 	return s, err
 }
@@ -506,45 +506,34 @@ func (c *client) readlink(f uint32) (string, error) {
 // read fills pages from byte off of an open fid in one request and returns
 // how many bytes came. What a page has beyond them is undefined.
 func (c *client) read(f uint32, kind byte, off uint64, pages [][]byte) (int, error) {
+	return c.transfer(f, kind, off, nil, pages)
+}
+
+// write stores pages at byte off of an open fid in one request.
+func (c *client) write(f uint32, off uint64, pages [][]byte) (int, error) {
+	return c.transfer(f, twrite, off, pages, nil)
+}
+
+// transfer does a request of kind on pages, either out to the server or in
+// from it, and returns how many bytes went.
+func (c *client) transfer(f uint32, kind byte, off uint64, out, in [][]byte) (int, error) {
 	k, err := c.get(kind)
 	if err != nil {
 		return 0, err
 	}
 	want := 0
-	for _, p := range pages {
+	for _, p := range out {
+		want += len(p)
+	}
+	for _, p := range in {
 		want += len(p)
 	}
 	k.u32(f)
 	k.u64(off)
 	k.u32(uint32(want))
-	err = c.do(k, nil, pages)
+	err = c.do(k, out, in)
 	n := int(k.r32())
-	if err == nil && (k.bad || n > want || n > int(binary.LittleEndian.Uint32(k.rx))-dataHeader) {
-		err = unix.EIO
-	}
-	c.put(k)
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
-}
-
-// write stores pages at byte off of an open fid in one request.
-func (c *client) write(f uint32, off uint64, pages [][]byte) (int, error) {
-	k, err := c.get(twrite)
-	if err != nil {
-		return 0, err
-	}
-	want := 0
-	for _, p := range pages {
-		want += len(p)
-	}
-	k.u32(f)
-	k.u64(off)
-	k.u32(uint32(want))
-	err = c.do(k, pages, nil)
-	n := int(k.r32())
-	if err == nil && (k.bad || n > want) {
+	if err == nil && (k.bad || n > want || in != nil && n > int(binary.LittleEndian.Uint32(k.rx))-dataHeader) {
 		err = unix.EIO
 	}
 	c.put(k)
