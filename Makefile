@@ -20,10 +20,13 @@ all: bin/husk ## build bin/husk, the command with the kernel inside it
 include kernel/kernel.mk
 
 kernel: ## build the kernel alone: build/kernel.elf boots, build/kernel is for gdb
+kernel-net: ## build the kernel with the TCP/IP stack
 
 # A copy only when it differs, so that go build has nothing to do.
-embed: kernel
-	@cmp -s build/kernel.elf host/embedded/files/kernel.elf || cp build/kernel.elf host/embedded/files/kernel.elf
+embed: kernel kernel-net
+	@for k in kernel kernel-net; do \
+		cmp -s build/$$k.elf host/embedded/files/$$k.elf || cp build/$$k.elf host/embedded/files/$$k.elf || exit 1; \
+	done
 
 # go build knows itself what has changed.
 bin/husk: embed FORCE
@@ -77,7 +80,7 @@ nightly: all qemu fuzz ## fuzzing, torture at full length, 200 boots
 	HUSK_NIGHTLY=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 60m -v ./test/torture
 
 clean: ## remove what was built
-	rm -rf bin build host/embedded/files/kernel.elf
+	rm -rf bin build host/embedded/files/*.elf
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

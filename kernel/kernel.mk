@@ -3,7 +3,7 @@
 #	make -f kernel/kernel.mk kernel
 
 # -T takes a signed number: 0xffffffff80201000.
-KERNEL_FLAGS = -tags baremetal -trimpath \
+KERNEL_FLAGS = -tags baremetal$(KERNEL_TAGS) -trimpath \
 	-ldflags "-T -2145382400 -E husk/kernel/metal.entry"
 
 # A random heap base costs up to 130,000 instructions at boot and protects
@@ -16,6 +16,14 @@ kernel:
 	@mkdir -p build
 	$(KERNEL_ENV) go build $(KERNEL_FLAGS) -o build/kernel ./cmd/kernel
 	go run ./cmd/mkkernel -o build/kernel.elf build/kernel
+
+# The kernel with the TCP/IP stack and drivers of network cards.
+.PHONY: kernel-net
+kernel-net: KERNEL_TAGS = ,inet
+kernel-net:
+	@mkdir -p build
+	$(KERNEL_ENV) go build $(KERNEL_FLAGS) -o build/kernel-net ./cmd/kernel
+	go run ./cmd/mkkernel -o build/kernel-net.elf build/kernel-net
 
 # A bootable test kernel of one package: make test-kernel PKG=./kernel/metal/machinetest
 .PHONY: test-kernel

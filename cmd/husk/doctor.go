@@ -39,7 +39,7 @@ func examine(w io.Writer) (healthy bool) {
 	say("husk", "%s", strings.TrimLeft(strings.TrimPrefix(version(), "husk"), ", "))
 
 	kernel := os.Getenv("HUSK_KERNEL")
-	if f, err := embedded.Kernel(kernel); err != nil {
+	if f, err := embedded.Kernel(kernel, embedded.Plain); err != nil {
 		say("kernel", "missing: %v", err)
 		healthy = false
 	} else {

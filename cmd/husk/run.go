@@ -145,7 +145,7 @@ func (r *runner) run() error {
 	if err != nil {
 		return failed(err)
 	}
-	kernel, err := openKernel(r.kernel)
+	kernel, err := openKernel(r.kernel, embedded.Plain)
 	if err != nil {
 		return failed(err)
 	}
@@ -427,8 +427,8 @@ func (r *runner) boot(c *instance.Config) (status int, err error) {
 }
 
 // openKernel makes the kernel a file that the monitor can inherit.
-func openKernel(path string) (*os.File, error) {
-	source, err := embedded.Kernel(path)
+func openKernel(path string, b embedded.Build) (*os.File, error) {
+	source, err := embedded.Kernel(path, b)
 	if err != nil {
 		return nil, err
 	}

@@ -119,6 +119,7 @@ func (m *machine) registerFilesystems() {
 	sys.Register()
 	pipe.Register()
 	unixsock.Register()
+	useStack()
 	tty.Register()
 	tty.SignalGroup, tty.HangupSession, tty.ReleaseSession = task.SignalGroup, task.HangupSession, task.ReleaseSession
 	task.OnSessionEnd = func(_ *task.Session, t any) { tty.SessionEnded(t) }
