@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"husk/test/suites"
+	"husk/test/suites/cpython"
 	"husk/test/suites/gostd"
 )
 
@@ -22,10 +23,10 @@ func main() {
 	flag.StringVar(&r.Logs, "logs", "", "directory for the outputs")
 	build := flag.String("build", "build/suites", "directory for what is built")
 	exceptions := flag.String("exceptions", "test/suites/exceptions.txt", "the tests that need not pass")
-	kinds := flag.String("kinds", "go,go-cgo", "the suites: go, go-cgo")
+	kinds := flag.String("kinds", "go,go-cgo,cpython", "the suites: go, go-cgo, cpython")
 	only := flag.String("only", "", "only these suites of each kind, separated by commas: os,os/exec")
 	long := flag.Bool("long", false, "long tests as well")
-	run := flag.String("run", "", "only tests that match, as go test has it")
+	run := flag.String("run", "", "only tests that match: what go test -run has; for cpython names with wildcards, separated by commas")
 	flag.Parse()
 	ok, err := sweep(r, strings.Split(*kinds, ","), *only, *build, *exceptions, gostd.Options{Build: *build, Long: *long, Run: *run})
 	if err != nil {
@@ -47,13 +48,21 @@ func sweep(r *suites.Runner, kinds []string, only, build, exceptions string, o g
 		case "go":
 		case "go-cgo":
 			o.Cgo, packages = true, cgoPackages
+		case "cpython":
+			packages = cpython.Modules
 		default:
 			return false, fmt.Errorf("no suites of the kind %q", kind)
 		}
 		if only != "" {
 			packages = strings.Split(only, ",")
 		}
-		more, err := gostd.Suites(packages, o)
+		var more []suites.Suite
+		var err error
+		if kind == "cpython" {
+			more, err = cpython.Suites(packages, build, patterns(o.Run)...)
+		} else {
+			more, err = gostd.Suites(packages, o)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -72,4 +81,12 @@ func sweep(r *suites.Runner, kinds []string, only, build, exceptions string, o g
 	}
 	report.Print(os.Stdout)
 	return len(report.Differences) == 0, nil
+}
+
+// patterns splits a list at its commas.
+func patterns(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
 }
