@@ -15,6 +15,10 @@ import (
 // Probe may change it.
 var pollNanos int64 = 200_000
 
+// counted says that time is counted in instructions (PollWord). Waiting for
+// the host then counts, but a look at the device lets the host catch up.
+var counted bool
+
 // requester runs requests over one queue for many goroutines: each adds its
 // request, polls for a moment and then parks until the interrupt. Interrupts
 // are asked for only while somebody is parked.
@@ -135,6 +139,9 @@ func (r *requester) await(s *slot) {
 		for range 16 {
 			if r.look(s) {
 				return
+			}
+			if counted {
+				r.t.Config8(0)
 			}
 		}
 	}

@@ -148,7 +148,7 @@ const PollWord = "husk.poll"
 func Probe(commandLine string) ([]Transport, []error) {
 	for word := range strings.FieldsSeq(commandLine) {
 		if word == PollWord {
-			pollNanos = 3600e9
+			pollNanos, counted = 3600e9, true
 		}
 	}
 	found, problems := probeMMIO(commandLine)
