@@ -135,6 +135,7 @@ func kernelSyscall(f *Frame) bool {
 	case kcallAlloc:
 		f.RAX = kcallAllocFrames(uintptr(f.RDI), uintptr(f.RSI))
 	case kcallArea:
+		endBoot(c)
 		f.RAX = kcallNewArea()
 	case kcallFree:
 		kcallFreeFrames(uintptr(f.RDI), uintptr(f.RSI))

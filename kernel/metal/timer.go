@@ -14,7 +14,12 @@ var (
 // sleepUntil puts the current thread, already in its blocked state, into the
 // list of sleepers.
 func (c *percpu) sleepUntil(deadline int64) {
-	n := c.current
+	sleep(c.current, deadline)
+	c.armTimer()
+}
+
+// sleep puts thread n into the list of sleepers.
+func sleep(n int32, deadline int64) {
 	t := &threads[n]
 	t.deadline = deadline
 	p := &sleepHead
@@ -23,7 +28,6 @@ func (c *percpu) sleepUntil(deadline int64) {
 	}
 	t.nextSleep = *p
 	*p = n
-	c.armTimer()
 }
 
 // unsleep takes thread n off the list of sleepers if it is there.
@@ -103,8 +107,44 @@ func (c *percpu) timerExpired() {
 	c.armTimer()
 }
 
+// While the kernel boots, the runtime's monitor sleeps bootNap instead of 20 us:
+// there is nothing to monitor but the goroutine that boots, which it would
+// preempt. Boot is over with the first context, or after bootLimit.
+const (
+	monitorNap = 20_000
+	bootNap    = 100_000_000
+	bootLimit  = 200_000_000
+	lastNap    = 20_000_000 // what may remain of a nap when boot is over
+)
+
+var booted bool
+
+// endBoot brings forward what was put off.
+func endBoot(c *percpu) {
+	if booted {
+		return
+	}
+	booted = true
+	limit := Nanotime() + lastNap
+	for n := sleepHead; n >= 0; {
+		t := &threads[n]
+		next := t.nextSleep
+		if t.state == threadSleep && t.deadline > limit {
+			unsleep(n)
+			sleep(n, limit)
+		}
+		n = next
+	}
+	c.armTimer()
+}
+
 func sysNanosleep(c *percpu, f *Frame) {
 	ns := timespec(uintptr(f.RDI))
+	if !booted && ns >= monitorNap {
+		if booted = Nanotime() > bootLimit; !booted {
+			ns = bootNap
+		}
+	}
 	t := current(c)
 	t.frame.RAX = 0
 	t.state = threadSleep
