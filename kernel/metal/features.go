@@ -134,12 +134,11 @@ func enableFeatures(c *percpu) {
 	wrmsr(msrFMASK, 0x3ffffd)
 }
 
-// enableXSAVE turns on, on this CPU, what programs may use beyond SSE. On the
-// boot CPU it comes after the runtime has asked CPUID whether the system has
-// enabled AVX, and been told no: the upper halves of vector registers are the
-// user's while the kernel runs. It comes soon after, for it changes what a
-// binary translator such as QEMU's may assume of all code, which is then
-// translated again.
+// enableXSAVE turns on, on this CPU, what programs may use beyond SSE. It comes
+// before the runtime, which therefore must be told not to use it: the upper
+// halves of vector registers are the user's while the kernel runs. Later would
+// do, but it changes what a binary translator such as QEMU's may assume of all
+// code, which is then translated again.
 func enableXSAVE(c *percpu) {
 	if !features.xsave {
 		return

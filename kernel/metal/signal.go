@@ -193,10 +193,11 @@ func sysSigaction(f *Frame) {
 }
 
 func sysSigprocmask(c *percpu, f *Frame) {
-	if !c.xsave {
-		// The runtime's first call with this number comes just after it
-		// has looked for AVX, while there is but one thread.
-		enableXSAVE(c)
+	if hidden != 0 {
+		// The runtime's first call with this number comes after it has
+		// looked for AVX, and before it copies the environment.
+		*at[uint64](hidden) = 0
+		hidden = 0
 	}
 	t := current(c)
 	old := t.mask

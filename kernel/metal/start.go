@@ -18,6 +18,7 @@ func start(info uint64, protocol uintptr) {
 	loadDescriptors(c, &exceptionStacks0)
 	detectFeatures()
 	enableFeatures(c)
+	enableXSAVE(c)
 
 	// The boot structure lies low; how far memory goes, it must tell.
 	initKernelTables(1 << 30)
@@ -54,6 +55,11 @@ var (
 	strings0 [6144]byte
 	random0  [16]byte
 )
+
+// hidden is the address of the pointer to the last string of the environment,
+// GODEBUG, by which the runtime is told to leave AVX alone. It is removed as
+// soon as the runtime has looked, or every package would parse it.
+var hidden uintptr
 
 // firstThread makes the runtime's first M, on a stack as execve(2) leaves it.
 // The command line's words are the arguments; the environment is ours.
@@ -115,6 +121,12 @@ func firstThread(c *percpu) {
 	put("GOMEMLIMIT=")
 	number(heapLimit())
 	end()
+	if c.xsave {
+		hidden = uintptr(n)
+		begin()
+		put("GODEBUG=cpu.avx=off,cpu.avx2=off,cpu.fma=off,cpu.avx512f=off,cpu.avx512bw=off,cpu.avx512vl=off")
+		end()
+	}
 	n++ // envp ends
 
 	fillRandom(addressOf(&random0), 16)
@@ -130,6 +142,9 @@ func firstThread(c *percpu) {
 	sp := (stack + stackSize - uint64(n)*8) &^ 15
 	for i := range n {
 		*at[uint64](uintptr(sp) + uintptr(i)*8) = words[i]
+	}
+	if hidden != 0 {
+		hidden = uintptr(sp) + hidden*8
 	}
 	m := newThread()
 	t := &threads[m]
