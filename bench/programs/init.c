@@ -12,11 +12,17 @@ int main(void) {
 	mkdir("/tmp", 0777);
 	mount("proc", "/proc", "proc", 0, 0);
 	mount("tmpfs", "/tmp", "tmpfs", 0, 0);
-	if (fork() == 0) {
-		execl("/bench", "bench", (char *)0);
-		_exit(127);
+	mount("devtmpfs", "/dev", "devtmpfs", 0, 0);
+	mkdir("/dev/pts", 0755);
+	mount("devpts", "/dev/pts", "devpts", 0, 0);
+	const char *programs[] = {"/bench", "/procs"};
+	for (int i = 0; i < 2; i++) {
+		if (fork() == 0) {
+			execl(programs[i], programs[i], (char *)0);
+			_exit(127);
+		}
+		wait(0);
 	}
-	wait(0);
 	sync();
 	reboot(RB_POWER_OFF);
 	return 1;

@@ -255,26 +255,28 @@ func TestLoopIsPreemptedAndKeepsItsRegisters(t *testing.T) {
 		0x0f, 0x05,
 	)
 	p.RAX, p.RBX = 0x1234567890, 0x9876543210
-	kicked := make(chan bool)
+	// Kicks go on until the loop has been seen: on a busy host the first may
+	// come before the first instruction.
+	stop, stopped := make(chan bool), make(chan bool)
 	go func() {
-		time.Sleep(5 * time.Millisecond)
-		p.Kick()
-		close(kicked)
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				p.Kick()
+			}
+		}
 	}()
-	interrupts := 0
-	for done := false; !done; {
+	for p.RIP != codeAddr+10 {
 		if ev := p.run(); ev != cpu.EventInterrupt {
 			t.Fatalf("event %d", ev)
 		}
-		interrupts++
 		runtime.Gosched()
-		select {
-		case <-kicked:
-			done = true
-		default:
-		}
 	}
-	want(t, "RIP", p.RIP, codeAddr+10)
+	close(stop)
+	<-stopped
 	p.RIP = codeAddr + 12
 	if ev := p.runPast(); ev != cpu.EventSyscall {
 		t.Fatalf("event %d", ev)
@@ -397,11 +399,24 @@ func TestAlarm(t *testing.T) {
 	}
 }
 
-// With the CPU busy in ring 3, the alarm comes by direct dispatch.
+// With the CPU busy in ring 3, the alarm comes by direct dispatch. It is tried
+// several times, since the host may have other things to do.
 func TestAlarmInterruptsBusyProgram(t *testing.T) {
+	const rounds, late = 8, 3_000_000
+	for range rounds {
+		l := alarmLateness(t)
+		t.Log("nanoseconds late:", l)
+		if slices.Sort(l); l[len(l)/2] <= late || cpu.CPUs() > 1 {
+			return
+		}
+	}
+	t.Errorf("half of the alarms are more than %d ns late", late)
+}
+
+// alarmLateness has twenty alarms interrupt a program that never stops.
+func alarmLateness(t *testing.T) (late []int64) {
 	p := load(t, 0xeb, 0xfe)
 	stop := false
-	var late []int64
 	go func() {
 		for range 20 {
 			at := cpu.Nanotime() + 300_000
@@ -418,12 +433,7 @@ func TestAlarmInterruptsBusyProgram(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-	t.Log("nanoseconds late:", late)
-	// Half of them, since the host may have other things to do.
-	slices.Sort(late)
-	if l := late[len(late)/2]; l > 3_000_000 && cpu.CPUs() == 1 {
-		t.Errorf("%d ns late", l)
-	}
+	return late
 }
 
 func TestFramesComeZeroableAndGoBack(t *testing.T) {

@@ -43,23 +43,30 @@ func TestGarbageCollection(t *testing.T) {
 	}
 }
 
+// It is tried several times: what the runtime gives back of its own accord
+// meanwhile, and what it had kept, is in the numbers too.
 func TestMemoryIsGivenBack(t *testing.T) {
-	debugFree() // what earlier tests left
-	before := metal.FreeFrameCount()
-	b := make([]byte, 8<<20)
-	for i := range b {
-		b[i] = 1
+	const frames = 8 << 20 / 4096
+	var before, during, after int
+	for range 5 {
+		debugFree() // what earlier tests left
+		before = int(metal.FreeFrameCount())
+		b := make([]byte, frames*4096)
+		for i := range b {
+			b[i] = 1
+		}
+		during = int(metal.FreeFrameCount())
+		sink = b
+		sink = nil
+		b = nil
+		runtime.GC()
+		debugFree()
+		after = int(metal.FreeFrameCount())
+		if before-during > frames/2 && after-during > frames/2 {
+			return
+		}
 	}
-	during := metal.FreeFrameCount()
-	sink = b
-	sink = nil
-	b = nil
-	runtime.GC()
-	debugFree()
-	after := metal.FreeFrameCount()
-	if during >= before || after <= during {
-		t.Fatalf("free frames before %d, during %d, after %d", before, during, after)
-	}
+	t.Fatalf("free frames before %d, during %d, after %d", before, during, after)
 }
 
 func TestSleep(t *testing.T) {
