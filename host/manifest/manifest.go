@@ -179,16 +179,15 @@ func expand(s string, vars map[string]string) (string, error) {
 	}
 }
 
-// Tree makes the tree that the entries describe. Later lines replace earlier
-// ones. A host path that is missing is an error that names the line.
-func Tree(entries []Entry) (*rootfs.Tree, error) {
-	t := rootfs.NewTree()
+// Place puts what the entries describe into a tree. Later lines replace
+// earlier ones. A host path that is missing is an error that names the line.
+func Place(t *rootfs.Tree, entries []Entry) error {
 	for i := range entries {
 		if err := entries[i].place(t); err != nil {
-			return nil, &Error{entries[i].Where, err.Error(), err}
+			return &Error{entries[i].Where, err.Error(), err}
 		}
 	}
-	return t, nil
+	return nil
 }
 
 func (e *Entry) place(t *rootfs.Tree) error {

@@ -92,8 +92,8 @@ include more/other
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := Tree(entries)
-	if err != nil {
+	tree := rootfs.NewTree()
+	if err := Place(tree, entries); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{
@@ -129,7 +129,7 @@ func TestManifestErrorsNameTheLine(t *testing.T) {
 			dir := files(t, map[string]string{"m": c.text})
 			entries, err := Read(filepath.Join(dir, "m"), nil)
 			if err == nil {
-				_, err = Tree(entries)
+				err = Place(rootfs.NewTree(), entries)
 			}
 			var own *Error
 			if !errors.As(err, &own) || !strings.Contains(err.Error(), c.want) {
@@ -181,8 +181,8 @@ func TestGeneratedManifestIsReadBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tree, err := Tree(entries)
-			if err != nil {
+			tree := rootfs.NewTree()
+			if err := Place(tree, entries); err != nil {
 				t.Fatal(err)
 			}
 			for _, p := range c.files {
