@@ -86,6 +86,6 @@ func rootCommand(stdin *os.File) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(runCommand(stdin), depsCommand(), extractCommand(), manifestCommand(), doctorCommand(), versionCommand())
+	root.AddCommand(runCommand(stdin), depsCommand(), extractCommand(), initCommand(), manifestCommand(), doctorCommand(), versionCommand())
 	return root
 }

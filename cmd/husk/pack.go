@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"husk/host/config"
 	"husk/host/elfdeps"
 	"husk/host/image"
 	"husk/host/instance"
@@ -15,16 +16,17 @@ import (
 	"husk/host/vmm"
 )
 
-// pack gives the image with what a program needs, as a disk, and the
-// program's path in it. Where the cache cannot be written it makes the image
-// in memory.
-func pack(o rootfs.Options) (disk vmm.Disk, program string, err error) {
+// pack gives the image with what a program needs and the files that more adds
+// to it, as a disk, and the program's path in it. Where the cache cannot be
+// written it makes the image in memory.
+func pack(o rootfs.Options, more *config.Config) (disk vmm.Disk, program string, err error) {
 	// An interrupted write removes its temporary file.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	got, err := image.Cached(ctx, o)
-	if err == nil {
-		return vmm.Disk{Path: got.Path, Readonly: true}, got.Program, nil
+	if !more.HasFiles() {
+		if got, err := image.Cached(ctx, o); err == nil {
+			return vmm.Disk{Path: got.Path, Readonly: true}, got.Program, nil
+		}
 	}
 	if ctx.Err() != nil {
 		return disk, "", &exitError{status: instance.Status(int(syscall.SIGINT))}
@@ -32,6 +34,16 @@ func pack(o rootfs.Options) (disk vmm.Disk, program string, err error) {
 	tree, err := rootfs.Build(o)
 	if err != nil {
 		return disk, "", refused(err)
+	}
+	if more.HasFiles() {
+		if err := more.Place(tree); err != nil {
+			return disk, "", err
+		}
+		if cache, err := image.OpenCache(); err == nil {
+			if path, err := cache.Put(ctx, tree); err == nil {
+				return vmm.Disk{Path: path, Readonly: true}, tree.Program, nil
+			}
+		}
 	}
 	f, err := vmm.File("image", nil)
 	if err != nil {

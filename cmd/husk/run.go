@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"husk/host/accel"
+	"husk/host/config"
 	"husk/host/embedded"
 	"husk/host/instance"
 	"husk/host/rootfs"
@@ -26,6 +27,7 @@ import (
 
 // runFlags are the flags of husk run as they were typed.
 type runFlags struct {
+	configFile  string
 	rootfs      string
 	sysroot     string
 	env         []string
@@ -78,7 +80,7 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
   husk run -r / python3 script.py
   echo hello | husk run -m 64M sha256sum`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.configFile == "" {
 				return errors.New("run what? name a program")
 			}
 			return nil
@@ -88,12 +90,19 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 				runFlags: f, args: args, stdin: stdin,
 				stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), start: time.Now(),
 			}
+			if f.configFile != "" {
+				var err error
+				if r.files, r.args, err = configured(cmd.Flags(), f.configFile, args, r.stderr); err != nil {
+					return failed(err)
+				}
+			}
 			return r.run()
 		},
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
 	flags.SortFlags = false
+	flags.StringVarP(&f.configFile, "config", "c", "", "file that says how to run what: husk.yaml, or OPS's config.json if its name ends in .json")
 	flags.StringVarP(&f.rootfs, "rootfs", "r", "", "directory to use as root file system, read-only below what the program writes; / is the host's own")
 	flags.StringVar(&f.sysroot, "sysroot", "", "directory to find the program's libraries in, instead of the host's /")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable: K=V, or K for its value here")
@@ -131,6 +140,7 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 type runner struct {
 	*runFlags
 	args           []string
+	files          *config.Config // has more files for the root; nil for none
 	stdin          *os.File
 	stdout, stderr io.Writer
 	start          time.Time
@@ -196,6 +206,8 @@ func (r *runner) check() error {
 		return fmt.Errorf("-w %s: the working directory must be an absolute path", r.cwd)
 	case r.rootfs != "" && r.sysroot != "":
 		return errors.New("-r and --sysroot exclude each other: a root file system brings its libraries")
+	case r.rootfs != "" && r.files.HasFiles():
+		return fmt.Errorf("-r %s: the files that %s adds need a root that husk makes (leave out -r)", r.rootfs, r.configFile)
 	case r.straceFile != "" && r.strace == "":
 		return errors.New("--strace-output needs --strace")
 	case r.tty && r.interactive && !terminal.IsTerminal(r.stdin):
@@ -348,7 +360,7 @@ func (r *runner) packed(c *instance.Config) error {
 			return err
 		}
 	}
-	disk, inside, err := pack(rootfs.Options{Program: program, Sysroot: r.sysroot, Env: c.Spec.Process.Env, Cwd: r.cwd})
+	disk, inside, err := pack(rootfs.Options{Program: program, Sysroot: r.sysroot, Env: c.Spec.Process.Env, Cwd: r.cwd}, r.files)
 	if err != nil {
 		return err
 	}

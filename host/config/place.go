@@ -12,6 +12,12 @@ import (
 	"husk/host/rootfs"
 )
 
+// HasFiles reports whether Place may add anything. A nil configuration has no
+// files.
+func (c *Config) HasFiles() bool {
+	return c != nil && (len(c.Files)+len(c.Dirs)+len(c.MapDirs) > 0 || c.Manifest != "" || c.copyArgs && len(c.Args) > 0)
+}
+
 // Place puts the files that the configuration names into a tree.
 func (c *Config) Place(t *rootfs.Tree) error {
 	for _, f := range c.Files {
