@@ -107,6 +107,9 @@ func FrameStats() (total, free int) {
 // KernelShort reports whether the kernel itself uses more than its share.
 func KernelShort() bool { return false }
 
+// KernelRoom reports whether the kernel may take n bytes for itself.
+func KernelRoom(uint64) bool { return true }
+
 // MaxFrame is one more than the highest frame number, the size of an array
 // that describes each frame.
 func MaxFrame() uint64 { return hostFrames }

@@ -71,6 +71,11 @@ func FrameStats() (total, free int) { return metal.FrameStats() }
 // What lasts and can be refused should be.
 func KernelShort() bool { return metal.KernelShort() }
 
+// KernelRoom reports whether the kernel may take n bytes for itself. A program
+// that chooses how much a call allocates at once gets ENOMEM when it may not:
+// the runtime cannot refuse.
+func KernelRoom(n uint64) bool { return metal.KernelRoom(n) }
+
 // MaxFrame is one more than the highest frame number, the size of an array
 // that describes each frame.
 func MaxFrame() uint64 { return metal.FrameEnd() >> PageShift }

@@ -44,6 +44,11 @@ func FreeFrameCount() uint64 { return atomic.LoadUint64(&framesFree) }
 // collecting garbage did not keep it below.
 func KernelShort() bool { return atomic.LoadUint64(&kernelFrames) >= kernelMost() }
 
+// KernelRoom reports whether n more bytes leave the kernel within its share.
+func KernelRoom(n uint64) bool {
+	return atomic.LoadUint64(&kernelFrames)+n/pageSize < kernelMost()
+}
+
 // FrameEnd is the end of the highest frame.
 func FrameEnd() uint64 { return frameEnd }
 

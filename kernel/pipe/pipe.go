@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
 	"husk/kernel/wait"
@@ -41,6 +42,9 @@ type slot struct {
 	merge  bool // a later write may append in place
 	packet bool // one write of a pipe in packet mode (O_DIRECT)
 }
+
+// slotSize is the size of a slot in bytes.
+const slotSize = 32
 
 // Pipe is a pipe or the inside of a FIFO.
 type Pipe struct {
@@ -414,6 +418,9 @@ func (p *Pipe) SetPipeSize(c vfs.Caller, size uint64) (int, error) {
 	case uint32(slots) < p.used+p.held:
 		p.mu.Unlock()
 		return 0, unix.EBUSY
+	case grow && !cpu.KernelRoom(uint64(slots)*slotSize):
+		p.mu.Unlock()
+		return 0, unix.ENOMEM
 	}
 	ring := make([]slot, slots)
 	for i := range p.used {

@@ -5,6 +5,7 @@ import (
 
 	"husk/kernel/abi"
 	"husk/kernel/clock"
+	"husk/kernel/cpu"
 	"husk/kernel/mm"
 	"husk/kernel/poll"
 	"husk/kernel/task"
@@ -46,6 +47,10 @@ func (t Thread) doPoll(fds mm.Addr, nfds uint32, deadline int64) (int, error) {
 	)
 	raw, list := fewRaw[:], few[:]
 	if int(nfds) > len(few) {
+		// Three times the size of the list: raw, list and watches.
+		if size := uint64(nfds) * 3 * 32; size > 64<<10 && !cpu.KernelRoom(size) {
+			return 0, unix.ENOMEM
+		}
 		raw, list = make([]byte, nfds*pollFDSize), make([]poll.FD, nfds)
 	}
 	raw, list = raw[:nfds*pollFDSize], list[:nfds]

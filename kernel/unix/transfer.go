@@ -179,7 +179,7 @@ func (s *sock) sendPacket(c vfs.Caller, b *mm.Buffer, m *socket.Message) (int, e
 	if s.inFlight.Load() >= int64(s.SendBuffer.Load()) {
 		return 0, unix.EAGAIN
 	}
-	if cpu.KernelShort() {
+	if !cpu.KernelRoom(uint64(n)) {
 		return 0, unix.ENOBUFS
 	}
 	e := &message{from: s, data: make([]byte, n)}

@@ -174,9 +174,9 @@ func (t *FDTable) InstallAt(c Caller, f *File, fd int, cloexec bool, limit uint6
 	}
 	t.mu.Lock()
 	if fd >= len(t.used)*64 {
-		if cpu.KernelShort() {
+		if fd >= fdTableMin*4 && !cpu.KernelRoom(uint64(fd)*8) {
 			t.mu.Unlock()
-			return unix.EMFILE
+			return unix.ENOMEM
 		}
 		t.grow(fd + 1)
 	}

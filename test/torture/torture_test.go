@@ -85,6 +85,24 @@ func TestForkBombLeavesTheMachineResponsive(t *testing.T) {
 	}
 }
 
+// TestObjectsWithoutEndAreRefused has one program take what only the kernel's
+// own memory bounds.
+func TestObjectsWithoutEndAreRefused(t *testing.T) {
+	bin := husk(t)
+	program := compile(t, "src/exhaust.c")
+	for _, kind := range []string{"epolls", "sockets", "rings", "maps", "tables"} {
+		t.Run(kind, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, bin, "run", "--cpus", "2", "-m", "64M", program, kind).CombinedOutput()
+			if err != nil || !strings.Contains(string(out), ", refused: ") {
+				t.Fatalf("%v: %s", err, out)
+			}
+			t.Logf("%s", out)
+		})
+	}
+}
+
 func TestManyBootsInARow(t *testing.T) {
 	bin := husk(t)
 	program := compile(t, "../../bench/programs/hello.c")

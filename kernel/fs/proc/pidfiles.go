@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/fs/pseudo"
 	"husk/kernel/mm"
 	"husk/kernel/task"
@@ -77,7 +78,7 @@ const maxStrings = 8 << 20
 // readMemory appends [start, end) of the process's memory as far as it can be
 // read.
 func readMemory(t *text, as *mm.AddressSpace, start, end uint64) {
-	if end <= start || end-start > maxStrings {
+	if end <= start || end-start > maxStrings || !cpu.KernelRoom(2*(end-start)) {
 		return
 	}
 	at := len(*t)
