@@ -133,7 +133,7 @@ func (t Thread) unshare(flags uint64) error {
 		}
 		return unix.EPERM
 	}
-	t.Unshare(flags&unix.CLONE_FILES != 0, flags&unix.CLONE_FS != 0)
+	t.Unshare(flags&unix.CLONE_FILES != 0, flags&unix.CLONE_FS != 0, flags&unix.CLONE_SYSVSEM != 0)
 	return nil
 }
 

@@ -129,7 +129,7 @@ func (t Thread) close_range(first, last, flags uint32) error {
 		return unix.EINVAL
 	}
 	if flags&unix.CLOSE_RANGE_UNSHARE != 0 {
-		t.Unshare(true, false)
+		t.Unshare(true, false, false)
 	}
 	files := t.Files()
 	const most = 1 << 20

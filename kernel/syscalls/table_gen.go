@@ -37,6 +37,9 @@ var table = [tableSize]handler{
 	26:  call_msync,
 	27:  call_mincore,
 	28:  call_madvise,
+	29:  call_shmget,
+	30:  call_shmat,
+	31:  call_shmctl,
 	32:  call_dup,
 	33:  call_dup2,
 	34:  call_pause,
@@ -69,6 +72,14 @@ var table = [tableSize]handler{
 	61:  call_wait4,
 	62:  call_kill,
 	63:  call_uname,
+	64:  call_semget,
+	65:  call_semop,
+	66:  call_semctl,
+	67:  call_shmdt,
+	68:  call_msgget,
+	69:  call_msgsnd,
+	70:  call_msgrcv,
+	71:  call_msgctl,
 	72:  call_fcntl,
 	73:  call_flock,
 	74:  call_fsync,
@@ -192,6 +203,7 @@ var table = [tableSize]handler{
 	217: call_getdents64,
 	218: call_set_tid_address,
 	219: call_restart_syscall,
+	220: call_semtimedop,
 	221: call_fadvise64,
 	222: call_timer_create,
 	223: call_timer_settime,
@@ -1153,6 +1165,20 @@ func call_madvise(t Thread) (uintptr, error) {
 	return 0, t.madvise(mm.Addr(t.RDI), uint64(t.RSI), int32(t.RDX))
 }
 
+func call_shmget(t Thread) (uintptr, error) {
+	r, err := t.shmget(int32(t.RDI), uint64(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_shmat(t Thread) (uintptr, error) {
+	return t.shmat(int32(t.RDI), mm.Addr(t.RSI), uint32(t.RDX))
+}
+
+func call_shmctl(t Thread) (uintptr, error) {
+	r, err := t.shmctl(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX))
+	return uintptr(r), err
+}
+
 func call_dup(t Thread) (uintptr, error) {
 	r, err := t.dup(int32(t.RDI))
 	return uintptr(r), err
@@ -1295,6 +1321,43 @@ func call_kill(t Thread) (uintptr, error) {
 
 func call_uname(t Thread) (uintptr, error) {
 	return 0, t.uname(mm.Addr(t.RDI))
+}
+
+func call_semget(t Thread) (uintptr, error) {
+	r, err := t.semget(int32(t.RDI), int32(t.RSI), uint32(t.RDX))
+	return uintptr(r), err
+}
+
+func call_semop(t Thread) (uintptr, error) {
+	return 0, t.semop(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX))
+}
+
+func call_semctl(t Thread) (uintptr, error) {
+	r, err := t.semctl(int32(t.RDI), int32(t.RSI), int32(t.RDX), uint64(t.R10))
+	return uintptr(r), err
+}
+
+func call_shmdt(t Thread) (uintptr, error) {
+	return 0, t.shmdt(mm.Addr(t.RDI))
+}
+
+func call_msgget(t Thread) (uintptr, error) {
+	r, err := t.msgget(int32(t.RDI), uint32(t.RSI))
+	return uintptr(r), err
+}
+
+func call_msgsnd(t Thread) (uintptr, error) {
+	return 0, t.msgsnd(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), uint32(t.R10))
+}
+
+func call_msgrcv(t Thread) (uintptr, error) {
+	r, err := t.msgrcv(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), int64(t.R10), uint32(t.R8))
+	return uintptr(r), err
+}
+
+func call_msgctl(t Thread) (uintptr, error) {
+	r, err := t.msgctl(int32(t.RDI), int32(t.RSI), mm.Addr(t.RDX))
+	return uintptr(r), err
 }
 
 func call_fcntl(t Thread) (uintptr, error) {
@@ -1829,6 +1892,10 @@ func call_set_tid_address(t Thread) (uintptr, error) {
 
 func call_restart_syscall(t Thread) (uintptr, error) {
 	return t.restart_syscall()
+}
+
+func call_semtimedop(t Thread) (uintptr, error) {
+	return 0, t.semtimedop(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), mm.Addr(t.R10))
 }
 
 func call_fadvise64(t Thread) (uintptr, error) {

@@ -18,3 +18,8 @@ func bytesOf[T any](v *T) []byte {
 func vecBytes(v []mm.IOVec) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), uintptr(len(v))*unsafe.Sizeof(v[0]))
 }
+
+// shortBytes is the memory of an array of unsigned short.
+func shortBytes(v []uint16) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 2*len(v))
+}

@@ -313,11 +313,15 @@ func (t *Thread) shareFiles(c *Thread, flags uint64) {
 	} else {
 		c.fs = t.fs.Clone()
 	}
+	if flags&unix.CLONE_SYSVSEM != 0 {
+		c.semUndo = t.SemUndo().Get()
+	}
 }
 
 func (c *Thread) unshareFiles() {
 	c.files.Unref(c)
 	c.fs.Put()
+	c.dropSemUndo()
 }
 
 // SetTIDAddress serves set_tid_address(2).

@@ -56,6 +56,7 @@ func (t *Thread) exit() {
 		}
 	}()
 	t.leaveMemory()
+	t.dropSemUndo()
 	t.traceExit()
 
 	p.mu.Lock()

@@ -1,15 +1,36 @@
 package task
 
 import (
+	"husk/kernel/ipc"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
 )
 
+// SemUndo is the thread's list of semaphore adjustments.
+func (t *Thread) SemUndo() *ipc.UndoList {
+	if t.semUndo == nil {
+		t.semUndo = ipc.NewUndoList()
+	}
+	return t.semUndo
+}
+
+// dropSemUndo makes the adjustments that are due when the thread, or the last
+// of those that share them, leaves.
+func (t *Thread) dropSemUndo() {
+	if u := t.semUndo; u != nil {
+		t.semUndo = nil
+		u.Put(t.Process.tgid)
+	}
+}
+
 func closeFD(t *Thread, fd int) { _ = t.files.Close(t, fd) }
 
-// Unshare serves unshare(2) for what clone can share: descriptors and the FS
-// context.
-func (t *Thread) Unshare(files, fs bool) {
+// Unshare serves unshare(2) for what clone can share: descriptors, the FS
+// context and semaphore adjustments.
+func (t *Thread) Unshare(files, fs, undo bool) {
+	if undo {
+		t.dropSemUndo()
+	}
 	if files && t.files.Shared() {
 		old := t.files
 		t.replaceFiles(old.Clone())

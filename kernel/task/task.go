@@ -20,6 +20,7 @@ import (
 	"husk/kernel/clock"
 	"husk/kernel/cpu"
 	"husk/kernel/cred"
+	"husk/kernel/ipc"
 	"husk/kernel/loader"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
@@ -114,6 +115,8 @@ type Thread struct {
 	// others may read them under it.
 	files *vfs.FDTable
 	fs    *vfs.FSContext
+
+	semUndo *ipc.UndoList // nil until it is needed
 
 	cred atomic.Pointer[cred.Cred]
 	user *user // the real user's counts; replaced with cred

@@ -1,6 +1,9 @@
 package proc
 
-import "husk/kernel/fs/pseudo"
+import (
+	"husk/kernel/fs/pseudo"
+	"husk/kernel/ipc"
+)
 
 // sysctls are the files of /proc/sys, which proc(5) and Linux's admin guide
 // describe, with Linux's defaults. It is a text, made into a table by who
@@ -38,11 +41,11 @@ fs/inotify/max_user_watches                  644 set 65536 0..int
 fs/lease-break-time                          644 set 45
 fs/leases-enable                             644 set 1 0..1
 fs/mount-max                                 644 set 100000 1..int
-fs/mqueue/msg_default                        644 set 10 1..65536
-fs/mqueue/msg_max                            644 set 10 1..65536
-fs/mqueue/msgsize_default                    644 set 8192 128..16777216
-fs/mqueue/msgsize_max                        644 set 8192 128..16777216
-fs/mqueue/queues_max                         644 set 256 0..int
+fs/mqueue/msg_default                        special
+fs/mqueue/msg_max                            special
+fs/mqueue/msgsize_default                    special
+fs/mqueue/msgsize_max                        special
+fs/mqueue/queues_max                         special
 fs/nr_open                                   644 set 1048576 8..2147483584
 fs/overflowgid                               644 set 65534 0..65535
 fs/overflowuid                               644 set 65534 0..65535
@@ -84,9 +87,9 @@ kernel/max_lock_depth                        644 set 1024
 kernel/modprobe                              644 word /sbin/modprobe
 kernel/modules_disabled                      644 set 1 1..1
 kernel/msg_next_id                           444 is -1
-kernel/msgmax                                644 set 8192 0..int
-kernel/msgmnb                                644 set 16384 0..int
-kernel/msgmni                                644 set 32000 0..32768
+kernel/msgmax                                special
+kernel/msgmnb                                special
+kernel/msgmni                                special
 kernel/ngroups_max                           444 is 65536
 kernel/nmi_watchdog                          444 is 0
 kernel/ns_last_pid                           special
@@ -134,13 +137,13 @@ kernel/sched_rt_runtime_us                   644 set 950000 -1..int
 kernel/sched_schedstats                      644 set 0 0..1
 kernel/seccomp/actions_avail                 444 is kill_process kill_thread trap errno user_notif trace log allow
 kernel/seccomp/actions_logged                444 is kill_process kill_thread trap errno user_notif trace log
-kernel/sem                                   644 set 32000,1024000000,500,32000
+kernel/sem                                   special
 kernel/sem_next_id                           444 is -1
 kernel/shm_next_id                           444 is -1
-kernel/shm_rmid_forced                       644 set 0 0..1
-kernel/shmall                                644 number 18446744073692774399
-kernel/shmmax                                644 number 18446744073692774399
-kernel/shmmni                                644 set 4096 0..32768
+kernel/shm_rmid_forced                       special
+kernel/shmall                                special
+kernel/shmmax                                special
+kernel/shmmni                                special
 kernel/sysctl_writes_strict                  644 set 1 -1..1
 kernel/sysrq                                 644 set 0
 kernel/tainted                               644 set 0
@@ -312,10 +315,18 @@ var specials = []struct {
 	{"kernel/core_pattern", pseudo.Entry{Mode: 0o644, Show: showCorePattern, Store: storeCorePattern}},
 	{"kernel/domainname", pseudo.Entry{Mode: 0o644, Show: showDomainname, Store: storeDomainname}},
 	{"kernel/hostname", pseudo.Entry{Mode: 0o644, Show: showHostname, Store: storeHostname}},
+	{"kernel/msgmax", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Words: []*int64{&ipc.MsgMax}}}},
+	{"kernel/msgmnb", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Words: []*int64{&ipc.MsgMnb}}}},
+	{"kernel/msgmni", pseudo.Entry{Knob: &pseudo.Knob{Max: 1 << 15, Words: []*int64{&ipc.MsgMni}}}},
 	{"kernel/ns_last_pid", pseudo.Entry{Mode: 0o666, Store: storeIgnored, Show: showLastPID}},
 	{"kernel/osrelease", pseudo.Entry{Show: showOsrelease}},
 	{"kernel/random/boot_id", pseudo.Entry{Show: showBootID}},
 	{"kernel/random/uuid", pseudo.Entry{Show: showUuid}},
+	{"kernel/sem", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Words: []*int64{&ipc.SemLimits[0], &ipc.SemLimits[1], &ipc.SemLimits[2], &ipc.SemLimits[3]}}}},
+	{"kernel/shm_rmid_forced", pseudo.Entry{Knob: &pseudo.Knob{Max: 1, Words: []*int64{&ipc.ShmRmidForce}}}},
+	{"kernel/shmall", pseudo.Entry{Mode: 0o644, Show: showShmAll, Store: storeShmAll}},
+	{"kernel/shmmax", pseudo.Entry{Mode: 0o644, Show: showShmMax, Store: storeShmMax}},
+	{"kernel/shmmni", pseudo.Entry{Knob: &pseudo.Knob{Max: 1 << 15, Words: []*int64{&ipc.ShmMni}}}},
 	{"kernel/version", pseudo.Entry{Show: showVersion}},
 	{"vm/compact_memory", pseudo.Entry{Mode: 0o200, Store: storeCompactMemory}},
 	{"vm/drop_caches", pseudo.Entry{Mode: 0o200, Store: storeDropCaches}},

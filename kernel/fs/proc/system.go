@@ -66,9 +66,9 @@ var root = pseudo.Entry{Mode: 0o555, Dir: &pseudo.Dir{
 		{Name: "sys", Dir: &sysctlDir},
 		{Name: "sysrq-trigger", Mode: 0o200, Store: storeIgnoredText},
 		{Name: "sysvipc", Dir: &pseudo.Dir{Entries: []pseudo.Entry{
-			{Name: "msg", Const: "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n"},
-			{Name: "sem", Const: "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"},
-			{Name: "shm", Const: "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n"},
+			{Name: "msg", Show: showMsg},
+			{Name: "sem", Show: showSem},
+			{Name: "shm", Show: showShm},
 		}}},
 		{Name: "tty", Dir: &pseudo.Dir{Entries: []pseudo.Entry{
 			{Name: "driver", Dir: &pseudo.Dir{}},

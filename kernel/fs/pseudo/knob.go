@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,9 @@ type Knob struct {
 	// home is elsewhere.
 	Get func() int64
 	Set func(int64) error
+	// Words, where it is not nil, is where the values live, read and written
+	// with package atomic.
+	Words []*int64
 
 	mu sync.Mutex
 }
@@ -33,6 +37,13 @@ func (k *Knob) Value() int64 {
 }
 
 func (k *Knob) values() ([4]int64, int) {
+	if k.Words != nil {
+		var v [4]int64
+		for i, w := range k.Words {
+			v[i] = atomic.LoadInt64(w)
+		}
+		return v, len(k.Words)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	v, n := k.V, max(k.N, 1)
@@ -83,6 +94,12 @@ func (k *Knob) store(text string) error {
 	}
 	if k.Set != nil {
 		return k.Set(v[0])
+	}
+	if k.Words != nil {
+		for i, w := range k.Words {
+			atomic.StoreInt64(w, v[i])
+		}
+		return nil
 	}
 	k.mu.Lock()
 	k.V = v
