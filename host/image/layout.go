@@ -71,6 +71,7 @@ type inode struct {
 	nid    uint64 // position / slot
 	block  uint32 // first block of the data that is not inline
 	blocks uint64 // whole blocks outside
+	part   int    // which part has them, of an image in parts
 	tail   []byte // inline data, once known
 	tailN  int
 
@@ -109,10 +110,23 @@ type plan struct {
 	groups  []group
 	inodes  uint32
 	end     uint64 // size of the image
+
+	files []*inode // of an image in parts: all files with data, in order
+	parts []part
+	first uint64 // size of its first part
 }
 
 // makePlan assigns every file its place.
 func makePlan(t *rootfs.Tree, when int64) (*plan, error) {
+	p, files, err := survey(t, when)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.assign(files)
+}
+
+// survey makes the inodes, and the list of those with data.
+func survey(t *rootfs.Tree, when int64) (*plan, []*inode, error) {
 	p := &plan{when: when}
 	var files []*inode
 	known := map[*rootfs.Node]*inode{}
@@ -183,14 +197,14 @@ func makePlan(t *rootfs.Tree, when int64) (*plan, error) {
 	}
 	root, err := visit("/", t.Root, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p.root = root
-	return p, p.assign(files)
+	return p, files, nil
 }
 
-// assign gives places: it is the one description of the layout.
-func (p *plan) assign(files []*inode) error {
+// assignSpecial gives places to all but the files, and says where it ends.
+func (p *plan) assignSpecial() uint64 {
 	pos := uint64(superOffset + superSize)
 	for _, i := range p.special {
 		p.shape(i)
@@ -205,6 +219,12 @@ func (p *plan) assign(files []*inode) error {
 			p.dirs = append(p.dirs, i)
 		}
 	}
+	return pos
+}
+
+// assign gives places: it is the one description of the layout.
+func (p *plan) assign(files []*inode) error {
+	pos := p.assignSpecial()
 	for len(files) > 0 {
 		var g group
 		tails := 0

@@ -29,6 +29,30 @@ type Options struct {
 type Pin struct {
 	UID, GID uint32
 	Mtime    int64
+	// Modes keeps of the permissions only what a umask cannot change: whether
+	// the owner may execute, and the set-user-ID, set-group-ID and sticky bits.
+	Modes bool
+}
+
+// Apply pins a tree.
+func (pin *Pin) Apply(t *rootfs.Tree) {
+	_ = t.Walk(func(_ string, n *rootfs.Node) error {
+		n.UID, n.GID, n.Mtime = pin.UID, pin.GID, pin.Mtime
+		if !pin.Modes {
+			return nil
+		}
+		perm := uint32(0o644)
+		switch {
+		case n.IsLink():
+			perm = 0o777
+		case n.IsDir() && n.Mode&0o1000 != 0:
+			perm = 0o777
+		case n.IsDir() || n.Mode&0o100 != 0:
+			perm = 0o755
+		}
+		n.Mode = n.Mode&^0o777 | perm
+		return nil
+	})
 }
 
 // Write writes the tree as an EROFS image. It fails when a file of the host
@@ -99,8 +123,38 @@ func (w *writer) seek(pos uint64) error {
 }
 
 func (w *writer) image(p *plan) error {
-	// The first block is made in memory: its checksum stands in the super
-	// block. All inodes of the first part are known without reading files.
+	if err := w.head(p); err != nil {
+		return err
+	}
+	for _, g := range p.groups {
+		for _, i := range g.files {
+			if w.ctx != nil && w.ctx.Err() != nil {
+				return w.ctx.Err()
+			}
+			if err := w.content(i); err != nil {
+				return err
+			}
+		}
+		if err := w.seek(g.meta); err != nil {
+			return err
+		}
+		for _, i := range g.files {
+			if err := w.inode(p, i); err != nil {
+				return err
+			}
+			i.tail = nil
+		}
+		if err := w.seek(g.end); err != nil {
+			return err
+		}
+	}
+	return w.seek(p.end)
+}
+
+// head writes all but the files. The first block is made in memory: its
+// checksum stands in the super block. All these inodes are known without
+// reading files.
+func (w *writer) head(p *plan) error {
 	for _, i := range p.special {
 		if i.node.IsDir() && i.tailN > 0 {
 			data := dirData(i.ents)
@@ -139,29 +193,7 @@ func (w *writer) image(p *plan) error {
 			return err
 		}
 	}
-	for _, g := range p.groups {
-		for _, i := range g.files {
-			if w.ctx != nil && w.ctx.Err() != nil {
-				return w.ctx.Err()
-			}
-			if err := w.content(i); err != nil {
-				return err
-			}
-		}
-		if err := w.seek(g.meta); err != nil {
-			return err
-		}
-		for _, i := range g.files {
-			if err := w.inode(p, i); err != nil {
-				return err
-			}
-			i.tail = nil
-		}
-		if err := w.seek(g.end); err != nil {
-			return err
-		}
-	}
-	return w.seek(p.end)
+	return nil
 }
 
 type sliceWriter struct{ b []byte }
@@ -182,6 +214,9 @@ func (w *writer) content(i *inode) error {
 		}
 	}
 	outside := min(i.size, i.blocks*BlockSize)
+	if i.node.Content != nil {
+		return w.foreign(i, outside)
+	}
 	if i.node.Host == "" {
 		if uint64(len(i.node.Data)) != i.size {
 			return fmt.Errorf("%s: its size is %d but its content %d bytes", i.path, i.size, len(i.node.Data))
@@ -200,6 +235,31 @@ func (w *writer) content(i *inode) error {
 	i.tail = make([]byte, i.tailN)
 	if _, err := io.ReadFull(f, i.tail); err != nil {
 		return changed(i, err)
+	}
+	return nil
+}
+
+// foreign is content for what is part of something else.
+func (w *writer) foreign(i *inode, outside uint64) error {
+	r, err := i.node.Content.Open()
+	if err != nil {
+		return fmt.Errorf("%s: %w", i.path, err)
+	}
+	defer r.Close()
+	if w.buf == nil {
+		w.buf = make([]byte, copyBuffer)
+	}
+	n, err := io.CopyBuffer(onlyWriter{w.w}, io.LimitReader(r, int64(outside)), w.buf)
+	w.pos += uint64(n)
+	if err == nil && uint64(n) < outside {
+		err = io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		i.tail = make([]byte, i.tailN)
+		_, err = io.ReadFull(r, i.tail)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", i.path, err)
 	}
 	return nil
 }
@@ -224,7 +284,7 @@ func (w *writer) copy(f *os.File, n uint64) error {
 		}
 		dst = out
 	} else if w.buf == nil {
-		w.buf = make([]byte, 128<<10)
+		w.buf = make([]byte, copyBuffer)
 	}
 	var m int64
 	var err error
@@ -239,6 +299,8 @@ func (w *writer) copy(f *os.File, n uint64) error {
 	}
 	return err
 }
+
+const copyBuffer = 256 << 10
 
 // onlyWriter hides bufio's ReadFrom, so that CopyBuffer uses its buffer.
 type onlyWriter struct{ io.Writer }

@@ -26,14 +26,17 @@ type Node struct {
 	Mtime        int64  // nanoseconds since 1970
 	Size         int64  // of a regular file
 	Host         string // the host's file that has the content, or:
-	Data         []byte // the content itself
+	Data         []byte // the content itself, or:
+	Content      Content
 	Target       string // of a symbolic link
 	Major, Minor uint32 // of a device
 	Xattrs       map[string][]byte
 
 	children map[string]*Node
-	dev, ino uint64 // identity and change time of the host's file
+	dev, ino uint64 // identity and times of change of the host's file
 	ctime    int64
+
+	hostMtime int64 // as it was there; Mtime may be pinned
 }
 
 // IsDir and its like tell the file types.
@@ -190,7 +193,7 @@ func (t *Tree) hostNode(host string, info *sysroot.Info, target string) *Node {
 	n := &Node{
 		Mode: info.Mode, UID: info.UID, GID: info.GID, Mtime: info.Mtime,
 		Major: info.Major, Minor: info.Minor, Target: target,
-		dev: info.Dev, ino: info.Ino, ctime: info.Ctime,
+		dev: info.Dev, ino: info.Ino, ctime: info.Ctime, hostMtime: info.Mtime,
 	}
 	switch {
 	case info.IsRegular():
@@ -222,6 +225,8 @@ func (t *Tree) Digest() string {
 		if n.Host != "" {
 			num(h, int64(n.dev), int64(n.ino), n.ctime)
 			str(h, n.Host)
+		} else if n.Content != nil {
+			str(h, n.Content.ID())
 		} else {
 			str(h, string(n.Data))
 		}
