@@ -16,7 +16,7 @@ import (
 // inParts writes a tree in parts.
 func inParts(t *testing.T, tr *rootfs.Tree) (parts [][]byte) {
 	t.Helper()
-	p, err := newPlan(tr, Options{}, 4<<20, 1<<20)
+	p, err := newPlan(tr, Options{}, 8<<20, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func bigTree(t *testing.T) *rootfs.Tree {
 	t.Helper()
 	tr := sample(t)
 	for i := range 300 {
-		data := bytes.Repeat([]byte{byte(i)}, 20_000+i)
+		data := bytes.Repeat([]byte{byte(i)}, 40_000+i)
 		if err := tr.WriteFile(fmt.Sprintf("/big/%03d", i), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestChangedFileChangesItsOwnPartOnly(t *testing.T) {
 		t.Fatalf("only %d parts", len(old))
 	}
 	tr := bigTree(t)
-	if err := tr.WriteFile("/big/150", bytes.Repeat([]byte("longer"), 5_000), 0o644); err != nil {
+	if err := tr.WriteFile("/big/150", bytes.Repeat([]byte("longer"), 10_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	now := inParts(t, tr)
