@@ -86,6 +86,9 @@ func rootCommand(stdin *os.File) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(runCommand(stdin), depsCommand(), extractCommand(), initCommand(), manifestCommand(), doctorCommand(), versionCommand())
+	root.AddCommand(
+		runCommand(stdin), buildCommand(), imageCommand(), depsCommand(), extractCommand(),
+		initCommand(), manifestCommand(), doctorCommand(), versionCommand(),
+	)
 	return root
 }

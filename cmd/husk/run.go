@@ -19,6 +19,7 @@ import (
 	"husk/host/embedded"
 	"husk/host/instance"
 	"husk/host/rootfs"
+	"husk/host/store"
 	"husk/host/terminal"
 	"husk/host/vmm"
 	"husk/host/vmm/qemu"
@@ -33,6 +34,7 @@ type runFlags struct {
 	env         []string
 	cwd         string
 	user        string
+	entrypoint  *string
 	memory      sizeFlag
 	cpus        int
 	interactive bool
@@ -62,9 +64,10 @@ const (
 
 func runCommand(stdin *os.File) *cobra.Command {
 	f := &runFlags{memory: defaultMemory}
+	entrypoint := ""
 	cmd := &cobra.Command{
-		Use:   "run [flags] PROGRAM [ARGS…]",
-		Short: "Run a program as a unikernel",
+		Use:   "run [flags] PROGRAM|IMAGE [ARGS…]",
+		Short: "Run a program or an image as a unikernel",
 		Long: `Run a program as a unikernel: find what it needs, boot it on the kernel
 inside husk, and end with its output and its exit status. Everything after
 PROGRAM belongs to the program.
@@ -74,11 +77,17 @@ the user's language and time zone, and what -e adds. Without -r the root file
 system holds the program and what it needs, nothing else; what is written to
 it is gone afterwards.
 
+A path of an existing file or a name in PATH is a program; else the name or the
+digest of an image (see 'husk image ls') is that image, with its entrypoint,
+environment, user and working directory as far as no flag says otherwise. ARGS
+replace its default arguments. image:NAME is the image in any case.
+
 The exit status is the program's, 128+n if signal n ended it, 125 if husk
 failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 		Example: `  husk run ls -l /
   husk run -r / python3 script.py
-  echo hello | husk run -m 64M sha256sum`,
+  echo hello | husk run -m 64M sha256sum
+  husk run --entrypoint /bin/sh image:site -c 'ls /etc'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && f.configFile == "" {
 				return errors.New("run what? name a program")
@@ -96,6 +105,9 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 					return failed(err)
 				}
 			}
+			if cmd.Flags().Changed("entrypoint") {
+				f.entrypoint = &entrypoint
+			}
 			return r.run()
 		},
 	}
@@ -108,6 +120,7 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable: K=V, or K for its value here")
 	flags.StringVarP(&f.cwd, "workdir", "w", "", "working directory of the program (default /, with -r / the current one)")
 	flags.StringVarP(&f.user, "user", "u", "", "user to run as: UID[:GID], numbers or names of the root's passwd (default 0:0)")
+	flags.StringVar(&entrypoint, "entrypoint", "", "program to start instead of the image's")
 	flags.VarP(&f.memory, "memory", "m", "memory of the machine")
 	flags.IntVar(&f.cpus, "cpus", 1, "processors of the machine")
 	flags.BoolVarP(&f.interactive, "interactive", "i", false, "accepted for docker's sake: stdin is always connected")
@@ -144,12 +157,24 @@ type runner struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
 	start          time.Time
+
+	image *store.Image // what to run, unless a program
+	use   *store.Use
 }
 
 // run does it and gives the program's status as an exitError.
 func (r *runner) run() error {
 	if err := r.check(); err != nil {
 		return failed(err)
+	}
+	if err := r.findImage(); err != nil {
+		return failed(err)
+	}
+	if r.image != nil {
+		defer r.use.Close()
+		defer r.image.Close()
+	} else if r.entrypoint != nil {
+		return failed(fmt.Errorf("--entrypoint is for images, and %s is none here", r.args[0]))
 	}
 	c, err := r.config()
 	if err != nil {
@@ -302,6 +327,9 @@ func (r *runner) config() (*instance.Config, error) {
 
 // fileSystem decides on root, program, user, working directory and environment.
 func (r *runner) fileSystem(c *instance.Config) error {
+	if r.image != nil {
+		return r.fromImage(c)
+	}
 	p := &c.Spec.Process
 	home, dir := "/root", "/"
 	if r.sysroot != "" {

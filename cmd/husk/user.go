@@ -15,12 +15,17 @@ import (
 // findUser resolves UID[:GID], either of which may be a name, by the files of
 // the root file system at dir. It also gives the home directory.
 func findUser(s, dir string) (u spec.User, home string, err error) {
+	return findUserIn(s, func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, "etc", name)) }, dir)
+}
+
+// findUserIn is findUser by what read gives of the files in /etc of where.
+func findUserIn(s string, read func(name string) ([]byte, error), where string) (u spec.User, home string, err error) {
 	name, group, grouped := strings.Cut(s, ":")
-	passwd, err := readTable(dir, "passwd", 7)
+	passwd, err := readTable(read, "passwd", 7)
 	if err != nil {
 		return u, "", err
 	}
-	groups, err := readTable(dir, "group", 4)
+	groups, err := readTable(read, "group", 4)
 	if err != nil {
 		return u, "", err
 	}
@@ -42,7 +47,7 @@ func findUser(s, dir string) (u spec.User, home string, err error) {
 	case name == "":
 		return u, "", fmt.Errorf("-u %s: no user given (as in -u 1000:1000)", s)
 	case !found && !numeric:
-		return u, "", fmt.Errorf("-u %s: no user %q in %s", s, name, filepath.Join(dir, "etc/passwd"))
+		return u, "", fmt.Errorf("-u %s: no user %q in %s", s, name, filepath.Join(where, "etc/passwd"))
 	}
 	u.UID = uid
 	if home == "" {
@@ -58,7 +63,7 @@ func findUser(s, dir string) (u spec.User, home string, err error) {
 				}
 			}
 			if i < 0 {
-				return u, "", fmt.Errorf("-u %s: no group %q in %s", s, group, filepath.Join(dir, "etc/group"))
+				return u, "", fmt.Errorf("-u %s: no group %q in %s", s, group, filepath.Join(where, "etc/group"))
 			}
 			if gid, numeric = number(groups[i][2]); !numeric {
 				return u, "", fmt.Errorf("-u %s: group %q has no number", s, group)
@@ -81,9 +86,8 @@ func findUser(s, dir string) (u spec.User, home string, err error) {
 
 // readTable reads the lines of /etc/NAME that have the number of fields. A
 // missing file is an empty one.
-func readTable(dir, name string, fields int) (table [][]string, err error) {
-	file := filepath.Join(dir, "etc", name)
-	b, err := os.ReadFile(file)
+func readTable(read func(name string) ([]byte, error), name string, fields int) (table [][]string, err error) {
+	b, err := read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -159,6 +159,9 @@ func (im *Image) Size() (n int64) {
 	return n
 }
 
+// BlobPath is where one of the image's blobs is.
+func (im *Image) BlobPath(h v1.Hash) string { return im.s.Path(h) }
+
 // Paths are the files whose concatenation is the file system.
 func (im *Image) Paths() []string {
 	var out []string

@@ -27,6 +27,7 @@ type Machine struct {
 // Disk is a block device. The guest counts them from 0 in this order.
 type Disk struct {
 	Path     string
+	Parts    []string // if set, the disk is these files one behind the other
 	File     *os.File // if set, the disk is this inherited file instead
 	Readonly bool
 }

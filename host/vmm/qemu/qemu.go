@@ -45,6 +45,11 @@ func Start(m *vmm.Machine) (*vmm.Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, done, err := join(m)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	args, files := Command(m)
 	p, err := vmm.Start(path, args, files)
 	if err != nil {
@@ -105,11 +110,14 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 			// Nobody else writes it either: images are never changed in place.
 			readonly = ",read-only=on,file.locking=off"
 		}
-		file := comma(d.Path)
+		file, format := comma(d.Path), "raw"
+		if len(d.Parts) > 0 {
+			format = "vmdk"
+		}
 		if d.File != nil {
 			file = b.path(d.File)
 		}
-		b.add("-drive", "if=none,format=raw,id="+id+",file="+file+readonly)
+		b.add("-drive", "if=none,format="+format+",id="+id+",file="+file+readonly)
 		b.virtio("virtio-blk", "drive="+id)
 	}
 	for i, s := range m.Shares {

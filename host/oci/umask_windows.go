@@ -1,0 +1,5 @@
+package oci
+
+import "os"
+
+func umask() os.FileMode { return 0 }
