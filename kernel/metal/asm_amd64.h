@@ -19,6 +19,7 @@
 #define CPU_XSAVE	0x61(GS)
 #define CPU_MARK	0x64(GS)
 #define CPU_SLOWFLAGS	0x98(GS)
+#define CPU_DR7		0xa0(GS)
 #define CPU_IRET_OFF	0x70
 #define CPU_IRET_RIP	0x70(GS)
 #define CPU_IRET_CS	0x78(GS)
@@ -74,6 +75,16 @@
 #define FPU_MXCSR	24
 #define FPU_XMM		160
 #define FPU_CPU		4088
+// Before that the breakpoints in effect with the context: DR0 to DR3 and DR7.
+#define FPU_DR0		4040
+#define FPU_DR7		4072
+
+// AX to a debug register, DR6 to AX. The assembler knows only some of them.
+#define WRITEDR(n) \
+	BYTE $0x0f; BYTE $0x23; BYTE $(0xc0+8*n)
+#define READDR6 \
+	BYTE $0x0f; BYTE $0x21; BYTE $0xf0
+#define DR6_CLEAR	0xffff0ff0
 
 // The first CPU's stack, in bytes.
 #define STACK0_SIZE	16384

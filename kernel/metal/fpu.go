@@ -15,6 +15,20 @@ import "sync/atomic"
 
 const areaMark = 4088
 
+// areaDebug is where an area has the breakpoints of its context: DR0 to DR3 and
+// DR7. Loading another context's extended state loads them, so that changing
+// from context to context need not ask for them.
+const areaDebug = 4040
+
+// SetDebug sets the breakpoints of a context whose state is not live.
+func SetDebug(area uintptr, addr *[4]uint64, control uint64) {
+	*at[[4]uint64](area + areaDebug) = *addr
+	*at[uint64](area + areaDebug + 32) = control
+}
+
+// HasDebug reports whether an area has breakpoints.
+func HasDebug(area uintptr) bool { return *at[uint64](area + areaDebug + 32) != 0 }
+
 // fetchFPU brings the area's state into memory, wherever it is live. With
 // drop set, no CPU owns it afterwards.
 func fetchFPU(c *percpu, area uintptr, drop bool) {

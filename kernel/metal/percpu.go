@@ -34,6 +34,7 @@ type percpu struct {
 	iret      [5]uint64
 	slowFlags uint32 // 0x98: RFLAGS that SYSRET will not do for
 	flush     uint32 // a flush request waits
+	dr7       uint64 // 0xa0: the breakpoints that are loaded
 	current   int32  // index of the thread that runs
 	armed     int64  // when the timer will go off, 0 for never
 	sliceEnd  int64  // when the current thread must let others run, 0 for never
@@ -59,6 +60,8 @@ const (
 	_ = uint(0x70 - unsafe.Offsetof(percpu{}.iret))
 	_ = uint(unsafe.Offsetof(percpu{}.slowFlags) - 0x98)
 	_ = uint(0x98 - unsafe.Offsetof(percpu{}.slowFlags))
+	_ = uint(unsafe.Offsetof(percpu{}.dr7) - 0xa0)
+	_ = uint(0xa0 - unsafe.Offsetof(percpu{}.dr7))
 	_ = uint(unsafe.Offsetof(percpu{}.fpuOwner) - 0x50)
 	_ = uint(0x50 - unsafe.Offsetof(percpu{}.fpuOwner))
 )

@@ -217,8 +217,30 @@ owned:
 	MOVQ	SI, CPU_FPUOWNER
 	MOVL	CPU_MARK, CX
 	MOVL	CX, FPU_CPU(SI)
+	MOVQ	FPU_DR7(SI), CX
+	ORQ	CPU_DR7, CX
+	JNE	debug
+debugReady:
 	MOVQ	R10, AX
 	JMP	fpuReady
+
+debug:
+	// This context has breakpoints, or the one before it had. DR7 is off
+	// while they change.
+	XORL	AX, AX
+	WRITEDR(7)
+	MOVQ	FPU_DR0(SI), AX
+	WRITEDR(0)
+	MOVQ	(FPU_DR0+8)(SI), AX
+	WRITEDR(1)
+	MOVQ	(FPU_DR0+16)(SI), AX
+	WRITEDR(2)
+	MOVQ	(FPU_DR0+24)(SI), AX
+	WRITEDR(3)
+	MOVQ	FPU_DR7(SI), AX
+	MOVQ	AX, CPU_DR7
+	WRITEDR(7)
+	JMP	debugReady
 
 needFPU:
 	MOVL	$0, AX		// the caller fetches or makes the state

@@ -404,8 +404,17 @@ TEXT ·userExit(SB),NOSPLIT|NOFRAME,$0-0
 	SETSS
 	MOVL	$3, R12		// EventException
 	CMPL	BX, $14
-	JEQ	2(PC)
+	JEQ	fault
+	CMPL	BX, $1
+	JEQ	debug
 	JMP	·leaveUser(SB)
+debug:
+	READDR6
+	MOVQ	AX, CTX_FAULT(DI)
+	MOVL	$DR6_CLEAR, AX
+	WRITEDR(6)
+	JMP	·leaveUser(SB)
+fault:
 	MOVQ	CR2, AX
 	MOVQ	AX, CTX_FAULT(DI)
 	MOVL	$2, R12		// EventFault

@@ -40,8 +40,8 @@ var OnUnknown = func(name string, nr uint64) {}
 // the negated errno, in RAX. It is the task package's SyscallHandler.
 func Handle(t *task.Thread) {
 	nr := t.RAX
-	if tracer != nil {
-		handleTraced(t, nr)
+	if t.Watched() != 0 {
+		handleWatched(t, nr)
 		return
 	}
 	if nr < tableSize {
@@ -58,8 +58,24 @@ func Handle(t *task.Thread) {
 	t.RAX = negated(unknownCall(nr))
 }
 
-func handleTraced(t *task.Thread, nr uint64) {
-	tracer.Enter(t, nr)
+// handleWatched serves a call that a tracer or a filter may want to see.
+func handleWatched(t *task.Thread, nr uint64) {
+	t.RAX = negated(unix.ENOSYS)
+	ok := t.SyscallEntry()
+	if nr = t.OrigRAX; ok && nr != noCall {
+		serve(t, nr)
+	}
+	t.SyscallExit()
+}
+
+// noCall is the number that a tracer sets to have none made.
+const noCall = ^uint64(0)
+
+// serve makes a call, and tells the strace of the machine if there is one.
+func serve(t *task.Thread, nr uint64) {
+	if tracer != nil {
+		tracer.Enter(t, nr)
+	}
 	var result uintptr
 	var err error
 	if nr < tableSize && table[nr] != nil {
@@ -72,7 +88,9 @@ func handleTraced(t *task.Thread, nr uint64) {
 	} else {
 		t.RAX = uint64(result)
 	}
-	tracer.Exit(t, nr, result, err)
+	if tracer != nil {
+		tracer.Exit(t, nr, result, err)
+	}
 }
 
 // unknownCall counts a call that nothing serves and names it once.

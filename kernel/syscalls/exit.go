@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cred"
 	"husk/kernel/mm"
 	"husk/kernel/task"
 	"husk/kernel/vfs"
@@ -237,10 +238,15 @@ func (t Thread) mayTrace(p *task.Process) bool {
 	if p == t.Process {
 		return true
 	}
+	return t.mayTraceAs(p, t.Cred().FSUID, t.Cred().FSGID)
+}
+
+// mayTraceAs is mayTrace for a user and group of the caller's.
+func (t Thread) mayTraceAs(p *task.Process, uid cred.UID, gid cred.GID) bool {
 	c, o := t.Cred(), p.Leader().Cred()
 	if c.Has(unix.CAP_SYS_PTRACE) {
 		return true
 	}
-	return c.FSUID == o.UID && c.FSUID == o.EUID && c.FSUID == o.SUID &&
-		c.FSGID == o.GID && c.FSGID == o.EGID && c.FSGID == o.SGID && p.Dumpable() == 1 && o.Permitted&^c.Permitted == 0
+	return uid == o.UID && uid == o.EUID && uid == o.SUID &&
+		gid == o.GID && gid == o.EGID && gid == o.SGID && p.Dumpable() == 1 && o.Permitted&^c.Permitted == 0
 }

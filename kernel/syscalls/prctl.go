@@ -290,6 +290,3 @@ func (t Thread) get_thread_area(a mm.Addr) error { return unix.ENOSYS }
 func (t Thread) modify_ldt(op int32, a mm.Addr, n uint64) error {
 	return unix.ENOSYS
 }
-
-// ptrace answers as a kernel without it (ptrace(2)).
-func (t Thread) ptrace(request int32, pid int32, addr, data uint64) error { return unix.ENOSYS }

@@ -1484,7 +1484,8 @@ func call_times(t Thread) (uintptr, error) {
 }
 
 func call_ptrace(t Thread) (uintptr, error) {
-	return 0, t.ptrace(int32(t.RDI), int32(t.RSI), uint64(t.RDX), uint64(t.R10))
+	r, err := t.ptrace(int32(t.RDI), int32(t.RSI), uint64(t.RDX), uint64(t.R10))
+	return uintptr(r), err
 }
 
 func call_getuid(t Thread) (uintptr, error) {

@@ -96,6 +96,7 @@ func (t *Thread) Clone(a *CloneArgs) (int, error) {
 		return 0, err
 	}
 	tid := c.TID
+	event := int(c.traceEventNr)
 	if a.Flags&unix.CLONE_PARENT_SETTID != 0 {
 		_ = t.mem.Store32(a.ParentTID, uint32(tid)) // Linux ignores a bad address too
 	}
@@ -109,10 +110,16 @@ func (t *Thread) Clone(a *CloneArgs) (int, error) {
 	}
 	c.time.resume()
 	c.begin()
+	if event != 0 {
+		t.traceEvent(event, uint64(tid))
+	}
 	for v != nil && !v.done.Load() {
 		if t.SleepKillable(wait.NoDeadline) != nil {
 			break // the parent ends; the child goes on
 		}
+	}
+	if v != nil {
+		t.traceEvent(eventVforkDone, uint64(tid))
 	}
 	return tid, nil
 }
@@ -127,6 +134,10 @@ func (t *Thread) newThread() *Thread {
 	c.blocked = t.blocked
 	c.timerSlack = t.timerSlack
 	c.attr = t.attr.inherited()
+	c.watched.Store(t.watched.Load() &^ WatchPtrace)
+	if pt := t.pt.Load(); pt != nil && pt.stepping {
+		c.RFLAGS &^= flagTF
+	}
 	return c
 }
 
@@ -158,6 +169,7 @@ func (t *Thread) cloneThread(c *Thread, a *CloneArgs) error {
 	}
 	if err == nil {
 		p.addThread(c)
+		c.traceEventNr = uint8(t.inheritTrace(c, a))
 	}
 	p.mu.Unlock()
 	tasks.mu.Unlock()
@@ -298,6 +310,7 @@ func (t *Thread) linkProcess(n *Process, c *Thread, a *CloneArgs) error {
 	n.creator = creator
 	p.group.add(n)
 	n.cpuLimit.arm(n)
+	c.traceEventNr = uint8(t.inheritTrace(c, a))
 	return nil
 }
 

@@ -16,9 +16,18 @@ func (t *Thread) deliverSignals() {
 			break
 		}
 		t.restartForHandler(&act)
+		pt := t.pt.Load()
+		stepping := pt != nil && pt.stepping
+		if stepping {
+			t.RFLAGS &^= flagTF // not the program's
+			pt.stepping = false
+		}
 		if t.setupFrame(&si, &act) {
 			// The call is settled; further signals nest on the new frame.
 			t.OrigRAX = notSyscall
+			if stepping {
+				t.traceNotify(pt, int(unix.SIGTRAP), 0)
+			}
 			continue
 		}
 		t.frameFailed(int(si.Signo))
@@ -44,8 +53,16 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 			p.tellParent(code)
 			continue
 		}
+		pt := t.pt.Load()
 		if t.jobStop {
 			t.takePart()
+			continue
+		}
+		if pt != nil && (pt.trapStop || pt.trapNews) {
+			stop := p.stop.sig
+			pt.trapStop, pt.trapNews = false, false
+			p.mu.Unlock()
+			t.traceTrap(pt, stop)
 			continue
 		}
 		sig := t.dequeue(t.blocked, si)
@@ -53,6 +70,12 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 			t.recalc()
 			p.mu.Unlock()
 			return act, false
+		}
+		if pt != nil {
+			if sig = t.traceSignalStop(pt, sig, si); sig == 0 || t.work.Load()&workKill != 0 {
+				p.mu.Unlock()
+				continue
+			}
 		}
 		h := p.handlers
 		h.mu.Lock()
@@ -85,7 +108,7 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 					continue
 				}
 			}
-			p.beginStop(sig)
+			t.beginStop(sig)
 			if t.jobStop {
 				t.takePart()
 			} else {

@@ -104,6 +104,7 @@ func (t *Thread) Exec(f *vfs.File, path string, argv, envp []string) error {
 		return err
 	}
 	c := execCred(t.Cred())
+	old := t.TID
 	prog, err := t.load(as, f, path, argv, envp, c)
 	if err == nil {
 		if err = t.dethread(); err != nil {
@@ -116,6 +117,7 @@ func (t *Thread) Exec(f *vfs.File, path string, argv, envp []string) error {
 	}
 
 	// From here on the old program is gone.
+	call := t.OrigRAX
 	t.leaveMemory()
 	if t.files.Shared() {
 		old := t.files
@@ -137,6 +139,7 @@ func (t *Thread) Exec(f *vfs.File, path string, argv, envp []string) error {
 	p.mu.Unlock()
 	oldMem.Put()
 	putExe(oldExe)
+	t.debug = nil
 	t.files.CloseOnExec(t)
 	tasks.mu.Lock()
 	p.execed = true
@@ -147,6 +150,8 @@ func (t *Thread) Exec(f *vfs.File, path string, argv, envp []string) error {
 	t.altstack, t.restart = AltStack{}, nil
 	t.SetName(baseName(path))
 	t.startRegisters(prog)
+	t.OrigRAX = call // a tracer looks at it
+	t.traceExec(old)
 	return nil
 }
 
@@ -203,6 +208,7 @@ func (t *Thread) dethread() error {
 	defer tasks.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	leader.unlink(0)
 	p.removeThread(leader)
 	if e := tasks.pids[t.TID]; e != nil {
 		e.thread = nil
@@ -287,6 +293,9 @@ func (t *Thread) Start(path string, argv, envp []string) error {
 		return err
 	}
 	t.cred.Store(c)
+	if tracer != nil {
+		t.watched.Store(WatchStrace)
+	}
 	t.SetName(baseName(path))
 	t.mem = as
 	t.startRegisters(prog)

@@ -55,6 +55,7 @@ func (t *Thread) exit() {
 			t.panicked(r)
 		}
 	}()
+	t.traceLeave()
 	t.leaveMemory()
 	t.dropSemUndo()
 	t.traceExit()
@@ -104,12 +105,17 @@ func (t *Thread) exit() {
 			c.parentDied()
 		}
 	}
+	t.leaveTracees()
 	p.mu.Lock()
 	execer := p.execer
-	if t != p.leader {
+	status := t.endStatus()
+	if t != p.leader && t.pt.Load() == nil {
 		p.removeThread(t)
 	}
 	p.mu.Unlock()
+	if t != p.leader {
+		t.reportTraced(status)
+	}
 	var after func()
 	if last {
 		after = p.becomeZombie()
@@ -272,6 +278,9 @@ func (g *Group) signal(si *SigInfo) {
 // tasks.mu is held.
 func (p *Process) report() {
 	parent := p.parent
+	if p.leader.reportTraced(p.exitStatus) {
+		return // the tracer sees it first
+	}
 	if p.adopted || parent == nil {
 		p.reap()
 		return
@@ -321,6 +330,7 @@ func (p *Process) reap() {
 	}
 	p.group.remove(p)
 	p.mu.Lock()
+	p.leader.unlink(0)
 	p.removeThread(p.leader)
 	h := p.handlers
 	p.mu.Unlock()

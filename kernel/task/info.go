@@ -115,12 +115,14 @@ func Running() int {
 	return n
 }
 
-// State is the letter of /proc/PID/stat: R, S, T, Z or X.
+// State is the letter of /proc/PID/stat: R, S, T, t, Z or X.
 func (t *Thread) State() byte {
 	t.Process.mu.Lock()
-	gone, stopped := t.gone, t.stopped
+	gone, stopped, traced := t.gone, t.stopped, t.traceStopped()
 	t.Process.mu.Unlock()
 	switch {
+	case traced:
+		return 't'
 	case gone:
 		return 'Z'
 	case stopped:

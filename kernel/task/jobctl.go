@@ -22,20 +22,23 @@ type stopState struct {
 	notify int32
 }
 
-// beginStop starts a group stop. mu is held; the caller then takes part.
-func (p *Process) beginStop(sig int) {
-	if p.stop.sig != 0 && !p.stop.complete {
-		return // one is under way
-	}
-	if p.stop.complete {
+// beginStop starts a group stop. mu is held; t, the caller, then takes part.
+func (t *Thread) beginStop(sig int) {
+	p := t.Process
+	if p.stop.sig != 0 {
+		// One is under way or complete: a tracer had let this thread go on.
+		if !t.jobStop {
+			t.jobStop = true
+			p.stop.remaining++
+		}
 		return
 	}
 	p.stop.sig, p.stop.remaining, p.stop.reported, p.stop.continued = sig, 0, false, false
-	for _, t := range p.threads {
-		if !t.gone && !t.stopped {
-			t.jobStop = true
+	for _, o := range p.threads {
+		if !o.gone && !o.stopped {
+			o.jobStop = true
 			p.stop.remaining++
-			t.signalWake()
+			o.signalWake()
 		}
 	}
 }
@@ -44,12 +47,21 @@ func (p *Process) beginStop(sig int) {
 // on entry and released.
 func (t *Thread) takePart() {
 	p := t.Process
-	t.jobStop, t.stopped = false, true
-	if p.stop.remaining--; p.stop.remaining == 0 && p.stop.sig != 0 {
+	pt := t.pt.Load()
+	sig := p.stop.sig
+	t.jobStop, t.stopped = false, pt == nil
+	if p.stop.remaining--; p.stop.remaining == 0 && p.stop.sig != 0 && !p.stop.complete {
 		p.stop.complete = true
 		p.mu.Unlock()
-		p.tellParent(CldStopped)
+		if pt == nil || !pt.byParent(p) { // else it hears of the thread's stop
+			p.tellParent(CldStopped)
+		}
 		p.mu.Lock()
+	}
+	if pt != nil {
+		p.mu.Unlock()
+		t.traceTrap(pt, sig)
+		return
 	}
 	for t.stopped && t.work.Load()&workKill == 0 {
 		p.mu.Unlock()
@@ -73,6 +85,12 @@ func (p *Process) resume() {
 	p.stop.sig, p.stop.complete, p.stop.remaining = 0, false, 0
 	for _, t := range p.threads {
 		t.jobStop, t.stopped = false, false
+		if pt := t.pt.Load(); pt != nil && pt.seized {
+			pt.trapNews = true
+			if pt.listening {
+				pt.resume(t, pt.mode, 0)
+			}
+		}
 		if !t.gone {
 			t.signalWake()
 			t.Wake()
@@ -88,7 +106,7 @@ func (t *Thread) leaveStop() bool {
 		return false
 	}
 	t.jobStop = false
-	if p.stop.remaining--; p.stop.remaining == 0 && p.stop.sig != 0 && p.live > 0 {
+	if p.stop.remaining--; p.stop.remaining == 0 && p.stop.sig != 0 && p.live > 0 && !p.stop.complete {
 		p.stop.complete = true
 		return true
 	}

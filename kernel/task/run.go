@@ -255,7 +255,7 @@ func (t *Thread) exception() {
 	case vecDivide:
 		sig, code, addr = unix.SIGFPE, fpeIntDiv, t.RIP
 	case vecDebug:
-		sig, code, addr = unix.SIGTRAP, trapTrace, t.RIP
+		sig, code, addr = unix.SIGTRAP, t.debugCode(), t.RIP
 	case vecBreakpoint:
 		sig = unix.SIGTRAP
 	case vecInvalidOpcode:

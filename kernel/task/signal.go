@@ -55,7 +55,9 @@ const (
 	siTKill    = -6
 	segvMapErr = 1
 	busAdrAln  = 1
+	trapBrkpt  = 1
 	trapTrace  = 2
+	trapHwBkpt = 4
 	illIllOpn  = 2
 	fpeIntDiv  = 1
 	fpeFltDiv  = 3
@@ -293,7 +295,7 @@ func (t *Thread) dequeue(blocked SigSet, si *SigInfo) int {
 // recalc sets workSignal according to what is pending. mu is held; only the
 // thread itself may call it, for the bit must not vanish under it.
 func (t *Thread) recalc() {
-	if (t.pending.set|t.Process.shared.set)&^t.blocked != 0 || t.jobStop || t.Process.stop.notify != 0 {
+	if (t.pending.set|t.Process.shared.set)&^t.blocked != 0 || t.jobStop || t.Process.stop.notify != 0 || t.trapPending() {
 		t.work.Or(workSignal)
 	} else {
 		t.work.And(^uint32(workSignal))
@@ -329,8 +331,8 @@ func (p *Process) exitGroup(status int) {
 // ignored reports whether sig would be thrown away if sent to t now. A blocked
 // signal is kept, since its action may change before it is unblocked.
 func (t *Thread) ignored(sig int) bool {
-	if t.blocked.Has(sig) {
-		return false
+	if t.blocked.Has(sig) || t.pt.Load() != nil && sig != int(unix.SIGKILL) {
+		return false // a tracer wants to see it
 	}
 	a := t.Process.handlers.get(sig)
 	return a.ignores(sig)
@@ -363,7 +365,7 @@ func (p *Process) discardAll(set SigSet) {
 
 // wants reports whether t could take a process-wide signal now. mu is held.
 func (t *Thread) wants(sig int) bool {
-	return !t.gone && !t.blocked.Has(sig) && t.work.Load()&workKill == 0 && (sig == int(unix.SIGKILL) || !t.stopped)
+	return !t.gone && !t.blocked.Has(sig) && t.work.Load()&workKill == 0 && (sig == int(unix.SIGKILL) || !t.stopped && !t.traceStopped())
 }
 
 // queue adds a signal to q, a queue of t or of its process. It reports EAGAIN
@@ -409,6 +411,7 @@ func (p *Process) queueSharedElement(si *SigInfo, timer *queued) error {
 	}
 	if sig == int(unix.SIGKILL) {
 		p.exitGroup(sig)
+		p.killStopped()
 		return nil
 	}
 	if err := t.queue(&p.shared, si, timer); err != nil {
@@ -447,6 +450,7 @@ func (t *Thread) queueThread(si *SigInfo, timer *queued) error {
 	}
 	if sig == int(unix.SIGKILL) {
 		t.Process.exitGroup(sig)
+		t.Process.killStopped()
 		return nil
 	}
 	if err := t.queue(&t.pending, si, timer); err != nil {

@@ -39,6 +39,7 @@ type Process struct {
 	creator    *Thread      // thread of parent that made it, for __WNOTHREAD
 	children   []*Process
 	childIndex int // in parent.children
+	tracing    int // how many threads its threads trace
 	group      *Group
 	groupIndex int // in group.members
 	state      processState
@@ -105,7 +106,8 @@ type Thread struct {
 
 	mem *mm.AddressSpace // replaced by exec only
 
-	calls uint32 // counts system calls, to sample their time
+	calls   uint32        // counts system calls, to sample their time
+	watched atomic.Uint32 // why calls take the long way: Watch…
 
 	TID     int // changed by exec only, with tasks.mu and Process.mu held
 	Process *Process
@@ -154,6 +156,12 @@ type Thread struct {
 	waiter     futexWaiter // of the one futex the thread waits for
 	futexWoken atomic.Bool // set by who wakes waiter
 	vfork      *vforkWait  // of the parent that waits for this thread's exec or exit
+
+	pt      atomic.Pointer[ptrace] // nil: not traced; see ptrace.go
+	tracees []*Thread              // what t traces, guarded by tasks.mu
+	debug   *debugState            // debug registers, set by the tracer
+	// traceEventNr is what the tracer of the parent is told of the clone.
+	traceEventNr uint8
 
 	attr schedAttr // policy, nice, affinity; guarded by Process.mu
 

@@ -69,11 +69,15 @@ func (t *Thread) collect(w *WaitFor) (r WaitResult, candidates bool) {
 	tasks.mu.Lock()
 	defer tasks.mu.Unlock()
 	for _, c := range t.Process.children {
-		if !t.eligible(c, w) {
+		pt := c.leader.pt.Load()
+		if pt != nil && pt.tracer.Process == t.Process || !t.eligible(c, w) {
 			continue
 		}
 		candidates = true
 		if c.state == zombie {
+			if pt != nil {
+				continue // first its tracer must see it
+			}
 			if w.Options&unix.WEXITED != 0 {
 				return t.collectZombie(c, w.Options&unix.WNOWAIT == 0), true
 			}
@@ -85,16 +89,28 @@ func (t *Thread) collect(w *WaitFor) (r WaitResult, candidates bool) {
 			}
 		}
 	}
+	if t.Process.tracing > 0 {
+		r, traced := t.collectTraced(w)
+		return r, candidates || traced
+	}
 	return r, candidates
 }
 
 func (t *Thread) eligible(c *Process, w *WaitFor) bool {
-	if c.adopted {
+	if c.adopted || !t.named(c, c.tgid, w) {
 		return false
 	}
+	if w.Options&wNoThread != 0 && c.creator != nil && c.creator != t {
+		return false
+	}
+	return w.Options&wAll != 0 || (c.exitSignal != int(unix.SIGCHLD)) == (w.Options&wClone != 0)
+}
+
+// named reports whether the wait is for c, of which the thread nr is meant.
+func (t *Thread) named(c *Process, nr int, w *WaitFor) bool {
 	switch w.Type {
 	case unix.P_PID:
-		if c.tgid != w.ID {
+		if nr != w.ID {
 			return false
 		}
 	case unix.P_PGID:
@@ -102,7 +118,7 @@ func (t *Thread) eligible(c *Process, w *WaitFor) bool {
 		if id == 0 {
 			id = t.Process.group.id
 		}
-		if c.group.id != id {
+		if c.group == nil || c.group.id != id {
 			return false
 		}
 	case unix.P_PIDFD:
@@ -110,10 +126,7 @@ func (t *Thread) eligible(c *Process, w *WaitFor) bool {
 			return false
 		}
 	}
-	if w.Options&wNoThread != 0 && c.creator != nil && c.creator != t {
-		return false
-	}
-	return w.Options&wAll != 0 || (c.exitSignal != int(unix.SIGCHLD)) == (w.Options&wClone != 0)
+	return true
 }
 
 func (t *Thread) collectZombie(c *Process, remove bool) WaitResult {

@@ -279,7 +279,7 @@ func (*memoryFile) Seekable() bool { return true }
 
 func (o *memoryFile) Read(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (int, error) {
 	n, _, err := o.move(b, off, func(as *mm.AddressSpace, page []byte, at mm.Addr) (int, error) {
-		n, bad := as.CopyIn(page, at)
+		n, bad := as.Peek(at, page)
 		n, err := b.CopyOut(page[:n])
 		if err == nil && n == 0 {
 			err = bad
@@ -295,7 +295,7 @@ func (o *memoryFile) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, off int64) (
 		if err != nil && n == 0 {
 			return 0, err
 		}
-		return as.CopyOut(at, page[:n])
+		return as.Poke(at, page[:n])
 	})
 }
 

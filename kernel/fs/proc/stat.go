@@ -201,7 +201,7 @@ func codePages(p *task.Process) uint64 {
 var stateNames = [...]struct {
 	letter byte
 	name   string
-}{{'R', "R (running)"}, {'S', "S (sleeping)"}, {'D', "D (disk sleep)"}, {'T', "T (stopped)"}, {'Z', "Z (zombie)"}, {'X', "X (dead)"}}
+}{{'R', "R (running)"}, {'S', "S (sleeping)"}, {'D', "D (disk sleep)"}, {'T', "T (stopped)"}, {'t', "t (tracing stop)"}, {'Z', "Z (zombie)"}, {'X', "X (dead)"}}
 
 func stateName(letter byte) string {
 	for _, s := range stateNames {
@@ -237,7 +237,8 @@ func showStatus(t *text, c vfs.Caller, s subject) error {
 	t.S("Ngid:\t0\n")
 	line("Pid:\t", s.N)
 	line("PPid:\t", p.PPID())
-	t.S("TracerPid:\t0\nUid:")
+	line("TracerPid:\t", th.Tracer())
+	t.S("Uid:")
 	for _, v := range [...]cred.UID{cr.UID, cr.EUID, cr.SUID, cr.FSUID} {
 		t.C('\t')
 		t.U(uint64(v))
