@@ -29,7 +29,7 @@ func (m *machine) boot() error {
 	if err := m.openDevices(); err != nil {
 		return err
 	}
-	task.SetSyscallHandler(syscalls.Handle)
+	task.SetSyscallHandlers(syscalls.Handle, syscalls.HandleWatched)
 	task.ServeOutOfMemory()
 	task.OnEnd(func(e task.End) { m.ended <- e })
 	m.init = task.NewInit()

@@ -40,10 +40,6 @@ var OnUnknown = func(name string, nr uint64) {}
 // the negated errno, in RAX. It is the task package's SyscallHandler.
 func Handle(t *task.Thread) {
 	nr := t.RAX
-	if t.Watched() != 0 {
-		handleWatched(t, nr)
-		return
-	}
 	if nr < tableSize {
 		if h := table[nr]; h != nil {
 			result, err := h(Thread{t})
@@ -58,12 +54,18 @@ func Handle(t *task.Thread) {
 	t.RAX = negated(unknownCall(nr))
 }
 
-// handleWatched serves a call that a tracer or a filter may want to see.
-func handleWatched(t *task.Thread, nr uint64) {
+// HandleWatched is Handle for a thread whose calls somebody may want to see:
+// its tracer (ptrace(2)), its filter (seccomp(2)), the machine's strace.
+func HandleWatched(t *task.Thread) {
+	nr := t.RAX
+	if t.Unhindered(nr) {
+		Handle(t)
+		return
+	}
 	t.RAX = negated(unix.ENOSYS)
-	ok := t.SyscallEntry()
+	ok := t.SyscallEntry() && t.Filtered()
 	if nr = t.OrigRAX; ok && nr != noCall {
-		serve(t, nr)
+		serveTraced(t, nr)
 	}
 	t.SyscallExit()
 }
@@ -71,8 +73,8 @@ func handleWatched(t *task.Thread, nr uint64) {
 // noCall is the number that a tracer sets to have none made.
 const noCall = ^uint64(0)
 
-// serve makes a call, and tells the strace of the machine if there is one.
-func serve(t *task.Thread, nr uint64) {
+// serveTraced makes a call and tells the machine's strace, if there is one.
+func serveTraced(t *task.Thread, nr uint64) {
 	if tracer != nil {
 		tracer.Enter(t, nr)
 	}

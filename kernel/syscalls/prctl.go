@@ -125,9 +125,10 @@ func (t Thread) prctl(op int32, a2, a3, a4, a5 uint64) (int, error) {
 			return 0, unix.EINVAL // TSC reads cannot be forbidden
 		}
 	case unix.PR_GET_SECCOMP:
-		return 0, nil
+		mode, _ := t.SeccompMode()
+		return mode, nil
 	case unix.PR_SET_SECCOMP:
-		return 0, unix.EINVAL // a kernel without seccomp
+		return 0, t.setSeccomp(a2, mm.Addr(a3))
 	case unix.PR_MCE_KILL:
 		if a4|a5 != 0 || a2 > 1 {
 			return 0, unix.EINVAL
@@ -276,9 +277,6 @@ func (t Thread) arch_prctl(code int32, addr uint64) (int, error) {
 
 // personality sets the execution domain (personality(2)).
 func (t Thread) personality(v uint32) (int, error) { return int(t.Process.Personality(v)), nil }
-
-// seccomp answers as a kernel without it (seccomp(2)).
-func (t Thread) seccomp(op uint32, flags uint32, args mm.Addr) error { return unix.ENOSYS }
 
 // rseq answers as a kernel without it: threads move between CPUs unnoticed by
 // the kernel, and C libraries then ask getcpu (rseq(2)).

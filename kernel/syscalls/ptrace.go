@@ -204,6 +204,10 @@ func (t Thread) ptraceStopped(c task.Tracee, request int32, a mm.Addr, addr, dat
 		return 0, err
 	case unix.PTRACE_LISTEN:
 		return 0, c.Listen()
+	case ptraceSeccompFilter:
+		return t.ptraceSeccompGetFilter(c, addr, mm.Addr(data))
+	case ptraceSeccompMetadata:
+		return t.ptraceSeccompMetadata(c, addr, mm.Addr(data))
 	case ptraceGetSyscallInfo:
 		return t.ptraceSyscallInfo(c, addr, mm.Addr(data))
 	default:

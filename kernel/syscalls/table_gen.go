@@ -2243,7 +2243,8 @@ func call_renameat2(t Thread) (uintptr, error) {
 }
 
 func call_seccomp(t Thread) (uintptr, error) {
-	return 0, t.seccomp(uint32(t.RDI), uint32(t.RSI), mm.Addr(t.RDX))
+	r, err := t.seccomp(uint32(t.RDI), uint32(t.RSI), mm.Addr(t.RDX))
+	return uintptr(r), err
 }
 
 func call_getrandom(t Thread) (uintptr, error) {

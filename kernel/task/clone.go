@@ -134,7 +134,10 @@ func (t *Thread) newThread() *Thread {
 	c.blocked = t.blocked
 	c.timerSlack = t.timerSlack
 	c.attr = t.attr.inherited()
-	c.watched.Store(t.watched.Load() &^ WatchPtrace)
+	c.path.Store(&direct)
+	if t.watched.Load()&WatchStrace != 0 {
+		c.watch(WatchStrace)
+	}
 	if pt := t.pt.Load(); pt != nil && pt.stepping {
 		c.RFLAGS &^= flagTF
 	}
@@ -170,6 +173,7 @@ func (t *Thread) cloneThread(c *Thread, a *CloneArgs) error {
 	if err == nil {
 		p.addThread(c)
 		c.traceEventNr = uint8(t.inheritTrace(c, a))
+		t.inheritFilter(c)
 	}
 	p.mu.Unlock()
 	tasks.mu.Unlock()
@@ -311,6 +315,7 @@ func (t *Thread) linkProcess(n *Process, c *Thread, a *CloneArgs) error {
 	p.group.add(n)
 	n.cpuLimit.arm(n)
 	c.traceEventNr = uint8(t.inheritTrace(c, a))
+	t.inheritFilter(c)
 	return nil
 }
 

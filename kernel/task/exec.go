@@ -244,6 +244,7 @@ func NewInit() *Thread {
 	t := new(Thread)
 	p := &Process{leader: t, exitSignal: int(unix.SIGCHLD), handlers: newHandlers()}
 	t.Process = p
+	t.path.Store(&direct)
 	p.limits.defaults()
 	p.dumpable.Store(1)
 	t.sleep.park = make(chan struct{}, 1) // until it has a worker
@@ -294,7 +295,7 @@ func (t *Thread) Start(path string, argv, envp []string) error {
 	}
 	t.cred.Store(c)
 	if tracer != nil {
-		t.watched.Store(WatchStrace)
+		t.watch(WatchStrace)
 	}
 	t.SetName(baseName(path))
 	t.mem = as

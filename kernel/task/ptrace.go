@@ -145,7 +145,7 @@ func (t *Thread) link(c *Thread, pt *ptrace) {
 	t.tracees = append(t.tracees, c)
 	t.Process.tracing++
 	c.pt.Store(pt)
-	c.watched.Or(WatchPtrace)
+	c.watch(WatchPtrace)
 }
 
 // unlink ends the tracing of c and lets it run. sig is delivered if c stopped

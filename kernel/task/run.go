@@ -113,7 +113,7 @@ func (t *Thread) loop() (again bool) {
 		if t.calls++; t.calls&sampled == 0 {
 			t.measuredSyscall()
 		} else {
-			syscallHandler(t)
+			t.path.Load().serve(t)
 		}
 		if t.RAX-firstRestart <= 516-512 {
 			t.restartCall()
@@ -140,7 +140,7 @@ func (t *Thread) event(ev cpu.Event) {
 // measuredSyscall serves a call and counts its time for all that it stands for.
 func (t *Thread) measuredSyscall() {
 	before := t.time.total()
-	syscallHandler(t)
+	t.path.Load().serve(t)
 	t.time.sys.Add((t.time.total() - before) * (sampled + 1))
 }
 

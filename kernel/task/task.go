@@ -23,6 +23,7 @@ import (
 	"husk/kernel/ipc"
 	"husk/kernel/loader"
 	"husk/kernel/mm"
+	"husk/kernel/seccomp"
 	"husk/kernel/vfs"
 	"husk/kernel/wait"
 )
@@ -106,8 +107,9 @@ type Thread struct {
 
 	mem *mm.AddressSpace // replaced by exec only
 
-	calls   uint32        // counts system calls, to sample their time
-	watched atomic.Uint32 // why calls take the long way: Watch…
+	calls   uint32                   // counts system calls, to sample their time
+	path    atomic.Pointer[callPath] // how they are served
+	watched atomic.Uint32            // why they take the long way: Watch…
 
 	TID     int // changed by exec only, with tasks.mu and Process.mu held
 	Process *Process
@@ -157,9 +159,10 @@ type Thread struct {
 	futexWoken atomic.Bool // set by who wakes waiter
 	vfork      *vforkWait  // of the parent that waits for this thread's exec or exit
 
-	pt      atomic.Pointer[ptrace] // nil: not traced; see ptrace.go
-	tracees []*Thread              // what t traces, guarded by tasks.mu
-	debug   *debugState            // debug registers, set by the tracer
+	filter  atomic.Pointer[seccomp.Filter] // see seccomp.go
+	pt      atomic.Pointer[ptrace]         // nil: not traced; see ptrace.go
+	tracees []*Thread                      // what t traces, guarded by tasks.mu
+	debug   *debugState                    // debug registers, set by the tracer
 	// traceEventNr is what the tracer of the parent is told of the clone.
 	traceEventNr uint8
 
@@ -216,10 +219,22 @@ func (t *Thread) Waiter() *wait.Waiter {
 // its result in t.RAX.
 type SyscallHandler func(t *Thread)
 
-var syscallHandler SyscallHandler
+// callPath is a way that system calls take. That each thread has its own spares
+// those that nobody watches the question.
+type callPath struct{ serve SyscallHandler }
 
-// SetSyscallHandler installs what serves system calls, before any thread runs.
-func SetSyscallHandler(h SyscallHandler) { syscallHandler = h }
+var direct, watched callPath
+
+// SetSyscallHandlers installs what serves system calls, before any thread runs:
+// of threads that nobody watches, and of those with a tracer or a filter.
+func SetSyscallHandlers(h, w SyscallHandler) { direct.serve, watched.serve = h, w }
+
+// watch has the thread's calls take the long way. They stay there when the
+// reason is gone.
+func (t *Thread) watch(why uint32) {
+	t.watched.Or(why)
+	t.path.Store(&watched)
+}
 
 // Name is the thread's name, comm in /proc.
 func (t *Thread) Name() string {

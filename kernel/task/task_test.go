@@ -70,7 +70,7 @@ func boot(t *testing.T, main func(u *user3)) End {
 	th.OrigRAX = notSyscall
 	th.RFLAGS = flagIF | 2
 	OnEnd(func(e End) { m.end <- e })
-	SetSyscallHandler(m.handle)
+	SetSyscallHandlers(m.handle, m.handle)
 	th.enterTables()
 	m.entry(th, main)
 	th.Script(m.enter)

@@ -99,13 +99,14 @@ func start() error {
 		return err
 	}
 	f.Put()
-	task.SetSyscallHandler(func(t *task.Thread) {
+	serve := func(t *task.Thread) {
 		machine.mu.Lock()
 		f := machine.call
 		machine.mu.Unlock()
 		f(t)
 		t.RAX = 0
-	})
+	}
+	task.SetSyscallHandlers(serve, serve)
 	th.Script(func(c *cpu.Context) cpu.Event {
 		if c != machine.first {
 			time.Sleep(time.Millisecond)

@@ -280,7 +280,10 @@ func showStatus(t *text, c vfs.Caller, s subject) error {
 	} else {
 		t.S("NoNewPrivs:\t0\n")
 	}
-	t.S("Seccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\talways enabled\n")
+	mode, filters := th.SeccompMode()
+	line("Seccomp:\t", mode)
+	line("Seccomp_filters:\t", filters)
+	t.S("Speculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\talways enabled\n")
 	set := uint64(th.Affinity())
 	t.S("Cpus_allowed:\t")
 	t.Mask(set, cpu.CPUs())
