@@ -98,9 +98,15 @@ func (c *percpu) timerExpired() {
 		}
 		pushReadyFront(n)
 	}
+	// A slice that is over is forgotten even if another CPU has taken the
+	// thread that waited: the timer would be set for the past, again and again.
+	over := c.sliceEnd != 0 && c.sliceEnd <= now
+	if over {
+		c.sliceEnd = 0
+	}
 	if preempt {
 		c.schedule()
-	} else if c.current != c.idle && runHead >= 0 && c.sliceEnd != 0 && c.sliceEnd <= now {
+	} else if over && c.current != c.idle && runHead >= 0 {
 		pushReady(c.current)
 		c.schedule()
 	}
