@@ -76,6 +76,11 @@ const (
 	// AnnotationStrace turns system call tracing on; its value is strace's
 	// -e trace= list ("all", "file", "openat,read", "!memory").
 	AnnotationStrace = "husk.strace"
+	// AnnotationFiles ("1") has the names that programs come by told on
+	// PortTrace: '+' for one that was found, '-' for one that was not, '=' for
+	// a directory that was listed, then the absolute path and a zero byte.
+	// It excludes AnnotationStrace.
+	AnnotationFiles = "husk.files"
 	// AnnotationVerbose ("1") lets the kernel log to the serial port.
 	AnnotationVerbose = "husk.verbose"
 	// AnnotationExec is the file to execute, when set: args[0] is then only
@@ -94,5 +99,5 @@ const (
 	PortStderr  = "husk.stderr"
 	PortConsole = "husk.console"
 	PortControl = "husk.control"
-	PortTrace   = "husk.trace" // strace output, present when tracing
+	PortTrace   = "husk.trace" // what AnnotationStrace or AnnotationFiles ask for
 )

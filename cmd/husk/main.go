@@ -88,7 +88,7 @@ func rootCommand(stdin *os.File) *cobra.Command {
 	}
 	root.AddCommand(
 		runCommand(stdin), buildCommand(), imageCommand(), depsCommand(), extractCommand(),
-		initCommand(), manifestCommand(), doctorCommand(), versionCommand(),
+		initCommand(), manifestCommand(), slimCommand(stdin), doctorCommand(), versionCommand(),
 	)
 	return root
 }

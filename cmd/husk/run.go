@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"husk/host/accel"
 	"husk/host/config"
@@ -49,6 +50,7 @@ type runFlags struct {
 	verbose     bool
 	debug       bool
 	icount      bool
+	missing     bool
 }
 
 const (
@@ -64,7 +66,6 @@ const (
 
 func runCommand(stdin *os.File) *cobra.Command {
 	f := &runFlags{memory: defaultMemory}
-	entrypoint := ""
 	cmd := &cobra.Command{
 		Use:   "run [flags] PROGRAM|IMAGE [ARGS…]",
 		Short: "Run a program or an image as a unikernel",
@@ -99,18 +100,34 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 				runFlags: f, args: args, stdin: stdin,
 				stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), start: time.Now(),
 			}
-			if f.configFile != "" {
-				var err error
-				if r.files, r.args, err = configured(cmd.Flags(), f.configFile, args, r.stderr); err != nil {
-					return failed(err)
-				}
-			}
-			if cmd.Flags().Changed("entrypoint") {
-				f.entrypoint = &entrypoint
+			if err := r.settle(cmd.Flags()); err != nil {
+				return failed(err)
 			}
 			return r.run()
 		},
 	}
+	f.define(cmd)
+	return cmd
+}
+
+// settle applies what stands in a file, and what only the flags themselves
+// can tell.
+func (r *runner) settle(flags *pflag.FlagSet) error {
+	if r.configFile != "" {
+		var err error
+		if r.files, r.args, err = configured(flags, r.configFile, r.args, r.stderr); err != nil {
+			return err
+		}
+	}
+	if !flags.Changed("entrypoint") {
+		r.entrypoint = nil
+	}
+	return nil
+}
+
+// define gives a command the flags of husk run.
+func (f *runFlags) define(cmd *cobra.Command) {
+	f.entrypoint = new(string)
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
 	flags.SortFlags = false
@@ -120,7 +137,7 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable: K=V, or K for its value here")
 	flags.StringVarP(&f.cwd, "workdir", "w", "", "working directory of the program (default /, with -r / the current one)")
 	flags.StringVarP(&f.user, "user", "u", "", "user to run as: UID[:GID], numbers or names of the root's passwd (default 0:0)")
-	flags.StringVar(&entrypoint, "entrypoint", "", "program to start instead of the image's")
+	flags.StringVar(f.entrypoint, "entrypoint", "", "program to start instead of the image's")
 	flags.VarP(&f.memory, "memory", "m", "memory of the machine")
 	flags.IntVar(&f.cpus, "cpus", 1, "processors of the machine")
 	flags.BoolVarP(&f.interactive, "interactive", "i", false, "accepted for docker's sake: stdin is always connected")
@@ -128,6 +145,7 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 	flags.StringVar(&f.strace, "strace", "", "print the program's system calls, or those in a LIST as strace's -e has it")
 	flags.Lookup("strace").NoOptDefVal = "all"
 	flags.StringVar(&f.straceFile, "strace-output", "", "file for the system calls instead of stderr")
+	flags.BoolVar(&f.missing, "missing", false, "name the files that the program looked for in vain and that are not in the root")
 	flags.StringVar(&f.accel, "accel", "auto", "accelerator: auto, kvm, hvf or tcg")
 	flags.StringVar(&f.machine, "machine", "microvm", "kind of machine: microvm or q35")
 	flags.StringVar(&f.monitor, "vmm", "qemu", "monitor: qemu")
@@ -146,7 +164,6 @@ failed, 126 if PROGRAM is not executable, 127 if it was not found.`,
 	}
 	_ = cmd.MarkFlagDirname("rootfs")
 	_ = cmd.MarkFlagDirname("sysroot")
-	return cmd
 }
 
 // runner is one husk run.
@@ -157,6 +174,8 @@ type runner struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
 	start          time.Time
+
+	accesses *accesses // hears of the names that the program looks up; nil for nobody
 
 	image *store.Image // what to run, unless a program
 	use   *store.Use
@@ -175,6 +194,10 @@ func (r *runner) run() error {
 		defer r.image.Close()
 	} else if r.entrypoint != nil {
 		return failed(fmt.Errorf("--entrypoint is for images, and %s is none here", r.args[0]))
+	}
+	if r.missing {
+		r.accesses = &accesses{}
+		defer r.tellMissing()
 	}
 	c, err := r.config()
 	if err != nil {
@@ -233,6 +256,8 @@ func (r *runner) check() error {
 		return errors.New("-r and --sysroot exclude each other: a root file system brings its libraries")
 	case r.rootfs != "" && r.files.HasFiles():
 		return fmt.Errorf("-r %s: the files that %s adds need a root that husk makes (leave out -r)", r.rootfs, r.configFile)
+	case r.missing && r.strace != "":
+		return errors.New("--missing and --strace exclude each other")
 	case r.straceFile != "" && r.strace == "":
 		return errors.New("--strace-output needs --strace")
 	case r.tty && r.interactive && !terminal.IsTerminal(r.stdin):
@@ -314,6 +339,10 @@ func (r *runner) config() (*instance.Config, error) {
 			}
 			c.Trace = f
 		}
+	}
+	if r.accesses != nil {
+		s.Annotations[spec.AnnotationFiles] = "1"
+		c.Trace = r.accesses
 	}
 	if r.verbose || r.debug {
 		s.Annotations[spec.AnnotationVerbose] = "1"

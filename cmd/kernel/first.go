@@ -134,13 +134,21 @@ func (m *machine) openStdio(user *cred.Cred) error {
 	return nil
 }
 
-// trace turns system call tracing on when the specification asks for it.
+// trace turns the recording of names or system call tracing on when the
+// specification asks for it.
 func (m *machine) trace() error {
-	list, ok := m.spec.Annotations[spec.AnnotationStrace]
-	if !ok || m.streams.Trace == nil {
+	if m.streams.Trace == nil {
 		return nil
 	}
 	m.tracer = control.NewSleeper()
+	if m.spec.Annotations[spec.AnnotationFiles] == "1" {
+		vfs.Record(m.recordName)
+		return nil
+	}
+	list, ok := m.spec.Annotations[spec.AnnotationStrace]
+	if !ok {
+		return nil
+	}
 	tr, err := trace.New(list, syscalls.Describe, m.writeTrace)
 	if err != nil {
 		return wrap("trace system calls", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"sync"
 
 	"husk/kernel/clock"
 	"husk/kernel/control"
@@ -23,6 +24,7 @@ type machine struct {
 	streams *stream.Streams
 	control *control.Control
 	tracer  *control.Sleeper // who waits for the trace port
+	traceMu sync.Mutex       // held while a recorded name is sent
 
 	init  *task.Thread
 	ended chan task.End

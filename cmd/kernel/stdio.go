@@ -48,6 +48,16 @@ func (m *machine) setWinsize(s spec.ConsoleSize) {
 	}
 }
 
+// recordName sends a name that a program came by, as spec.AnnotationFiles has
+// it.
+func (m *machine) recordName(kind byte, name string) {
+	b := append(make([]byte, 0, len(name)+2), kind)
+	b = append(append(b, name...), 0)
+	m.traceMu.Lock()
+	m.writeTrace(b)
+	m.traceMu.Unlock()
+}
+
 // writeTrace sends traced text to the host and waits when the host is slow. The
 // tracer calls it with its lock held, so that lines stay whole.
 func (m *machine) writeTrace(p []byte) {

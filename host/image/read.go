@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"husk/host/rootfs"
@@ -461,4 +462,24 @@ func (r *Reader) ReadFile(p string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// Names lists the entries of the directory that p leads to, sorted.
+func (r *Reader) Names(p string) ([]string, error) {
+	dir, err := r.walk(p)
+	if err != nil {
+		return nil, err
+	}
+	if !dir.node.IsDir() {
+		return nil, &fs.PathError{Op: "list", Path: p, Err: fs.ErrInvalid}
+	}
+	var names []string
+	err = r.entries(dir, func(name string, _ uint64) bool {
+		if name != "." && name != ".." {
+			names = append(names, name)
+		}
+		return true
+	})
+	slices.Sort(names)
+	return names, err
 }

@@ -90,6 +90,7 @@ func BuildMany(programs []string, o Options) (*Tree, map[string]error, error) {
 // builder is one run of gathering.
 type builder struct {
 	opts Options
+	bare bool // without a root
 	env  map[string]string
 	root *sysroot.Root
 	tree *Tree
@@ -539,6 +540,6 @@ func (b *builder) finish() (*Tree, error) {
 // hugeTree is from how many bytes on people should know of another way.
 const hugeTree = 2 << 30
 
-// foreign reports that the root is the host's own and the host no Linux: its
-// /etc and the like mean nothing to the program.
-func (b *builder) foreign() bool { return b.root.Own() && runtime.GOOS != "linux" }
+// foreign reports that nothing of the root's own /etc and the like is to be
+// taken: it is the host's own and the host no Linux, or there is none.
+func (b *builder) foreign() bool { return b.bare || b.root.Own() && runtime.GOOS != "linux" }

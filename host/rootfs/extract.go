@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -70,7 +69,7 @@ func extractNode(root *os.Root, name string, n *Node, first map[*Node]string) er
 }
 
 func extractFile(root *os.Root, name string, n *Node, perm fs.FileMode) error {
-	content, err := n.open()
+	content, err := n.Open()
 	if err != nil {
 		return err
 	}
@@ -85,12 +84,4 @@ func extractFile(root *os.Root, name string, n *Node, perm fs.FileMode) error {
 		f.Close()
 	}
 	return err
-}
-
-// open gives the content of a regular file.
-func (n *Node) open() (io.ReadCloser, error) {
-	if n.Host == "" {
-		return io.NopCloser(bytes.NewReader(n.Data)), nil
-	}
-	return os.Open(n.Host)
 }

@@ -51,6 +51,8 @@ const (
 	dentryRevalidate             // its inode, or if negative its parent's, is a Revalidator
 	dentryAnon                   // of a pseudo file system: its name is the whole path
 	dentryTmpfile                // made by O_TMPFILE and may still be linked
+	dentryFound                  // the recorder was told that it exists
+	dentryMissed                 // the recorder was told that it does not
 )
 
 // Inode returns the dentry's inode; nil when the name does not exist.

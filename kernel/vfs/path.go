@@ -379,6 +379,9 @@ func (w *walk) up() error {
 // mounts and follows links.
 func (w *walk) enter(d *Dentry, follow bool) error {
 	i := d.Inode()
+	if recorder != nil {
+		w.record(d, i != nil)
+	}
 	if i == nil {
 		return unix.ENOENT
 	}

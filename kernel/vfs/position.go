@@ -132,6 +132,9 @@ func (f *File) ReadDir(c Caller, emit func(Dirent) bool) error {
 	if f.Path.Dentry.Deleted() {
 		return unix.ENOENT
 	}
+	if recorder != nil && f.pos == 0 {
+		recordPath(NameListed, f.Path)
+	}
 	err := f.Ops.ReadDir(c, f, &f.pos, emit)
 	i.Accessed(f.Path.Mount)
 	if watching.Load() != 0 {

@@ -70,7 +70,7 @@ func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &bad
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
-	for _, k := range []string{"XDG_CACHE_HOME", "HUSK_KERNEL", "HUSK_QEMU"} {
+	for _, k := range []string{"XDG_CACHE_HOME", "XDG_DATA_HOME", "HUSK_KERNEL", "HUSK_QEMU"} {
 		if v, ok := os.LookupEnv(k); ok {
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}
