@@ -35,12 +35,15 @@ type buildFlags struct {
 	volumes    []string
 	keep       bool
 	quiet      bool
+	manifest   string
+	defines    []string
+	config     string
 }
 
 func buildCommand() *cobra.Command {
 	f := &buildFlags{}
 	cmd := &cobra.Command{
-		Use:   "build [flags] PROGRAM|DIR [ARGS…]",
+		Use:   "build [flags] PROGRAM|DIR|--manifest FILE|-c FILE [ARGS…]",
 		Short: "Make an image of a program or a directory",
 		Long: `Make an image of a program and all it needs, or of a directory that is to be
 the root file system, for 'husk run' and 'husk image'. ARGS are the arguments
@@ -51,17 +54,25 @@ gives the same image, bit for bit, wherever and whenever it is built: files
 belong to root, have the time SOURCE_DATE_EPOCH or 1970, and the permissions
 0755 or 0644 (set-user-ID, set-group-ID and sticky bits stay), unless --keep is
 given. A directory that was built before is not read again where nothing has
-changed.`,
+changed.
+
+With --manifest the image holds what a manifest of OSv's form lists, and what
+follows is the program's path in it. -c takes a husk.yaml or, if its name ends
+in .json, OPS's config.json: the program and its needs with the files, settings
+and name that it gives.`,
 		Example: `  husk build ./server -t server
   husk build /srv/root -t site --entrypoint /usr/sbin/nginx --expose 80
   husk build ./server -o server.tar`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.manifest == "" && f.config == "" {
 				return errors.New("build what? name a program or a directory")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.manifest != "" || f.config != "" {
+				return failed(described(cmd, f, args))
+			}
 			return failed(build(cmd.OutOrStdout(), cmd.ErrOrStderr(), f, args))
 		},
 	}
@@ -72,6 +83,9 @@ changed.`,
 	flags.StringVarP(&f.name, "tag", "t", "", "name of the image in the store (default: the program's or directory's)")
 	flags.StringVar(&f.sysroot, "sysroot", "", "directory to find the program's libraries in, instead of the host's /")
 	flags.StringVar(&f.entrypoint, "entrypoint", "", "program to start, and its first arguments")
+	flags.StringVar(&f.manifest, "manifest", "", "make the image of what this manifest lists")
+	flags.StringArrayVarP(&f.defines, "define", "D", nil, "value of a manifest's variable: NAME=VALUE")
+	flags.StringVarP(&f.config, "config", "c", "", "file that describes the image: husk.yaml, or OPS's config.json if its name ends in .json")
 	imageConfigFlags(cmd, &f.env, &f.workdir, &f.user, &f.labels, &f.expose, &f.volumes)
 	flags.BoolVar(&f.keep, "keep", false, "keep the files' owners, times and permissions")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print the digest only")
