@@ -52,31 +52,22 @@ func (r *Runner) Run(list []Suite) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	husk := r.inHusk(list)
-	if err := r.keep(list, native, "native"); err != nil {
-		return nil, err
-	}
-	if err := r.keep(list, husk, "husk"); err != nil {
-		return nil, err
-	}
-	return Compare(list, native, husk, r.Exceptions), nil
+	return Compare(list, native, r.inHusk(list), r.Exceptions), nil
 }
 
-// keep writes the outputs of one side into r.Logs.
-func (r *Runner) keep(list []Suite, outcomes []Outcome, side string) error {
+// keep writes the output of a suite into r.Logs.
+func (r *Runner) keep(s Suite, o Outcome, side string) {
 	if r.Logs == "" {
-		return nil
+		return
 	}
-	if err := os.MkdirAll(r.Logs, 0o755); err != nil {
-		return err
-	}
-	for i, s := range list {
+	err := os.MkdirAll(r.Logs, 0o755)
+	if err == nil {
 		name := strings.ReplaceAll(s.Name, "/", "_") + "." + side
-		if err := os.WriteFile(filepath.Join(r.Logs, name), outcomes[i].Output, 0o644); err != nil {
-			return err
-		}
+		err = os.WriteFile(filepath.Join(r.Logs, name), o.Output, 0o644)
 	}
-	return nil
+	if err != nil {
+		r.logf("%v", err)
+	}
 }
 
 // native runs the suites on this machine.
@@ -88,6 +79,7 @@ func (r *Runner) native(list []Suite) ([]Outcome, error) {
 			return nil, fmt.Errorf("%s natively: %w", s.Name, err)
 		}
 		outcomes[i] = got[0]
+		r.keep(s, got[0], "native")
 	}
 	return outcomes, nil
 }
@@ -114,7 +106,7 @@ func (r *Runner) inHusk(list []Suite) []Outcome {
 		}
 		for i, s := range batch {
 			got[i] = r.goOn(s, got[i])
-			r.logf("%s: %d verdicts in %.0f s, %s", s.Name, len(got[i].Verdicts), got[i].Took.Seconds(), got[i].Ended)
+			r.keep(s, got[i], "husk")
 		}
 		outcomes = append(outcomes, got...)
 	}
@@ -200,6 +192,7 @@ func (r *Runner) drive(cmd *exec.Cmd, list []Suite) ([]Outcome, error) {
 		o.Output = append(o.Output, e.Output...)
 		if e.Ended != "" {
 			o.Ended, o.Took = e.Ended, time.Duration(e.Seconds*float64(time.Second))
+			r.logf("%s: %s after %.1f s", list[e.ID].Name, o.Ended, e.Seconds)
 		}
 	}
 	_, _ = io.Copy(io.Discard, out)
