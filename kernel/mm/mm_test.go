@@ -456,3 +456,29 @@ func BenchmarkForkExit(b *testing.B) {
 		child.Put()
 	}
 }
+
+// TestSparseFilesNeedLittleBesideTheirPages writes at offsets that double: the
+// index of a cache goes by what it holds, not by how far it reaches.
+func TestSparseFilesNeedLittleBesideTheirPages(t *testing.T) {
+	checkLeaks(t)
+	c := NewPageCache(nil)
+	c.Truncate(0)
+	for off := uint64(PageSize); off < 1<<50; off *= 2 {
+		b := KernelBuffer([]byte{1})
+		if _, err := c.WriteAt(&b, off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.mu.Lock()
+	if len(c.dense) > 1000 {
+		t.Errorf("%d entries for %d chunks", len(c.dense), c.nchunks)
+	}
+	c.mu.Unlock()
+	c.Truncate(0)
+	c.mu.Lock()
+	if c.nchunks != 0 || c.npages != 0 {
+		t.Errorf("%d chunks, %d pages after Truncate", c.nchunks, c.npages)
+	}
+	c.mu.Unlock()
+	c.Release()
+}

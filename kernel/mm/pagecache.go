@@ -44,6 +44,7 @@ type PageCache struct {
 	// mostly holes; those are in far.
 	dense   []*chunk
 	far     map[uint64]*chunk
+	nchunks int // how many there are in both
 	npages  uint64
 	dead    bool   // released: nothing may be added
 	raNext  uint64 // where a sequential reader misses next
@@ -118,7 +119,10 @@ func (c *PageCache) makeChunk(idx uint64) *chunk {
 	}
 	k := idx / chunkPages
 	ch := &chunk{cache: c, base: k * chunkPages}
-	if k < uint64(2*len(c.dense)+64) {
+	// The bound is by what the cache holds, not by how long dense is: a file
+	// that is written at offsets which double must not double dense.
+	c.nchunks++
+	if k < uint64(max(len(c.dense), 2*c.nchunks+64)) {
 		for uint64(len(c.dense)) <= k {
 			c.dense = append(c.dense, nil)
 		}
@@ -138,6 +142,7 @@ func (c *PageCache) makeChunk(idx uint64) *chunk {
 // dropChunk forgets a chunk that has no pages. mu is held.
 func (c *PageCache) dropChunk(ch *chunk) {
 	k := ch.base / chunkPages
+	c.nchunks--
 	if k < uint64(len(c.dense)) && c.dense[k] == ch {
 		c.dense[k] = nil
 	} else {
