@@ -12,8 +12,10 @@ import (
 // stays. It returns nil, with nothing locked, when the page is not mapped for
 // the access. mu is held for reading.
 func (as *AddressSpace) pin(a Addr, need uint64) (*[PageSize]byte, *frame) {
-	p := as.pde(a)
-	if p == nil {
+	var p *uint64
+	if w := as.near(a).Load(); w>>32 == uint64(a>>30)+1 {
+		p = &tableAt(uint32(w))[a>>tableShift&511]
+	} else if p = as.walk(a); p == nil {
 		return nil, nil
 	}
 	for {
@@ -22,20 +24,17 @@ func (as *AddressSpace) pin(a Addr, need uint64) (*[PageSize]byte, *frame) {
 			return nil, nil
 		}
 		n := pteFrame(e)
-		f := &frames[n]
+		f := frameAt(n)
 		f.mu.Lock()
-		// A thread of this address space may have unshared the table; a
-		// table that is its own stays.
-		if e&pteWrite == 0 && load(p) != e {
-			f.mu.Unlock()
-			continue
-		}
-		e = load(&tableAt(n)[slot(a)])
-		if e&need != need {
+		// A thread of this address space may have unshared the table.
+		if load(p) == e {
+			if e = load(entryAt(n, a)); e&need == need {
+				return pageAt(pteFrame(e)), f
+			}
 			f.mu.Unlock()
 			return nil, nil
 		}
-		return pageAt(pteFrame(e)), f
+		f.mu.Unlock()
 	}
 }
 
@@ -46,7 +45,19 @@ const (
 
 // CopyOut copies p to user memory at a; CopyIn copies user memory at a to p.
 // They return how many bytes were copied, and EFAULT if not all.
-func (as *AddressSpace) CopyOut(a Addr, p []byte) (int, error) { return as.copyOut(a, p, false) }
+func (as *AddressSpace) CopyOut(a Addr, p []byte) (int, error) {
+	if a < userMax && len(p) <= PageSize-int(a&pageMask) { // as nearly all are
+		as.mu.RLock()
+		if page, f := as.pin(a, needWrite); page != nil {
+			copy(page[a&pageMask:], p)
+			f.mu.Unlock()
+			as.mu.RUnlock()
+			return len(p), nil
+		}
+		as.mu.RUnlock()
+	}
+	return as.copyOut(a, p, false)
+}
 
 // directMin is how long a copy within the direct map is worth the special way.
 const directMin = 1024
@@ -82,7 +93,19 @@ func (as *AddressSpace) copyOut(a Addr, p []byte, direct bool) (int, error) {
 }
 
 // CopyIn copies from user memory.
-func (as *AddressSpace) CopyIn(p []byte, a Addr) (int, error) { return as.copyIn(p, a, false) }
+func (as *AddressSpace) CopyIn(p []byte, a Addr) (int, error) {
+	if a < userMax && len(p) <= PageSize-int(a&pageMask) {
+		as.mu.RLock()
+		if page, f := as.pin(a, needRead); page != nil {
+			copy(p, page[a&pageMask:])
+			f.mu.Unlock()
+			as.mu.RUnlock()
+			return len(p), nil
+		}
+		as.mu.RUnlock()
+	}
+	return as.copyIn(p, a, false)
+}
 
 // copyIn is CopyIn; direct says that p is in the direct map.
 func (as *AddressSpace) copyIn(p []byte, a Addr, direct bool) (int, error) {
@@ -209,6 +232,37 @@ func WriteSlice[T any](as *AddressSpace, a Addr, s []T) error {
 	_, err := as.CopyOut(a, bytesOfSlice(s))
 	return err
 }
+
+// Pinned is user memory that may be accessed in place until Unpin. Its holder
+// must neither block nor use the address space.
+type Pinned struct {
+	B     []byte
+	as    *AddressSpace
+	frame *frame
+}
+
+// Pin makes n bytes at a accessible in place; ok is false, and nothing
+// pinned, when they do not lie in one page or cannot be accessed so.
+func (as *AddressSpace) Pin(a Addr, n int, access Access) (p Pinned, ok bool) {
+	need := uint64(needRead)
+	if access == Write {
+		need = needWrite
+	}
+	for n <= PageSize-int(a&pageMask) && a < userMax {
+		as.mu.RLock()
+		if page, f := as.pin(a, need); page != nil {
+			return Pinned{page[a&pageMask:][:n:n], as, f}, true
+		}
+		as.mu.RUnlock()
+		if as.Fault(a, access) != nil {
+			break
+		}
+	}
+	return p, false
+}
+
+// Unpin ends what Pin began.
+func (p *Pinned) Unpin() { p.as.unpin(p.frame) }
 
 // pinWord is pin for a word of size bytes, faulting as needed. It returns
 // with mu held for reading and the table locked, unless there is an error.

@@ -19,6 +19,17 @@ func tableAt(n uint32) *table {
 	return (*table)(cpu.Direct(cpu.PhysAddr(n) << PageShift))
 }
 
+// entryAt returns the entry for a in the page table of the last level in
+// frame n.
+func entryAt(n uint32, a Addr) *uint64 {
+	return (*uint64)(unsafe.Add(cpu.Direct(cpu.PhysAddr(n)<<PageShift), a>>(PageShift-3)&(511<<3)))
+}
+
+// frameAt is &frames[n] for a frame that is known to be ours.
+func frameAt(n uint32) *frame {
+	return (*frame)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(frames)), uintptr(n)*unsafe.Sizeof(frame{})))
+}
+
 // pageAt returns the contents of frame n.
 func pageAt(n uint32) *[PageSize]byte {
 	return (*[PageSize]byte)(cpu.Direct(cpu.PhysAddr(n) << PageShift))

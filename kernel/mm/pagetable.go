@@ -45,9 +45,30 @@ func flushPage(as *AddressSpace, a Addr) {
 
 func slot(a Addr) int { return int(a>>PageShift) & 511 }
 
+// A near remembers the table of the second level that maps the GiB of some
+// address: one more than its number, and below that the frame of the table.
+// It is forgotten where such tables are dropped, with mu held for writing.
+type near = atomic.Uint64
+
+// nears is how many an address space has: programs use few places at a time,
+// such as stack, heap and libraries.
+const nears = 8
+
+func (as *AddressSpace) near(a Addr) *near {
+	return &as.nearTables[uint32(a>>30)*0x9e3779b1>>29]
+}
+
 // pde returns the entry that names the last-level table of a, or nil when the
 // levels above it do not exist.
 func (as *AddressSpace) pde(a Addr) *uint64 {
+	if w := as.near(a).Load(); w>>32 == uint64(a>>30)+1 {
+		return &tableAt(uint32(w))[a>>tableShift&511]
+	}
+	return as.walk(a)
+}
+
+// walk is pde for what is not remembered.
+func (as *AddressSpace) walk(a Addr) *uint64 {
 	e := load(&tableAt(as.rootFrame)[a>>39&511])
 	if e == 0 {
 		return nil
@@ -56,6 +77,7 @@ func (as *AddressSpace) pde(a Addr) *uint64 {
 	if e == 0 {
 		return nil
 	}
+	as.near(a).Store(uint64(a>>30+1)<<32 | uint64(pteFrame(e)))
 	return &tableAt(pteFrame(e))[a>>tableShift&511]
 }
 
@@ -157,18 +179,7 @@ func (as *AddressSpace) unshare(p *uint64, a Addr) bool {
 		f.mu.Unlock()
 		return true
 	}
-	from, to := tableAt(old), tableAt(fresh)
-	for i := range from {
-		e := load(&from[i])
-		if holdsFrame(e) {
-			getFrame(pteFrame(e))
-			if e&pteWrite != 0 {
-				e &^= pteWrite
-				store(&from[i], e)
-			}
-		}
-		store(&to[i], e)
-	}
+	copyEntries(tableAt(old), tableAt(fresh))
 	frames[fresh].flags = f.flags
 	f.refs.Add(-1)
 	store(p, uint64(fresh)<<PageShift|tableBits)
@@ -177,6 +188,33 @@ func (as *AddressSpace) unshare(p *uint64, a Addr) bool {
 	// CPUs may have cached the way to the old table.
 	flushPage(as, a)
 	return true
+}
+
+// copyEntries makes to, of undefined contents, a copy of a table whose lock is
+// held; pages that may be written become copy-on-write on both sides.
+func copyEntries(from, to *table) {
+	zero, end := zeroFrame, uint32(len(frames))
+	for i := 0; i < len(from); i += 8 {
+		// Most of a table is empty: eight entries at a look.
+		r, w := (*[8]uint64)(from[i:]), (*[8]uint64)(to[i:])
+		if r[0]|r[1]|r[2]|r[3]|r[4]|r[5]|r[6]|r[7] == 0 {
+			*w = [8]uint64{}
+			continue
+		}
+		for k := range r {
+			e := load(&r[k])
+			if holdsFrame(e) {
+				if n := pteFrame(e); n != zero && n < end {
+					frameAt(n).refs.Add(1)
+				}
+				if e&pteWrite != 0 {
+					e &^= pteWrite
+					store(&r[k], e)
+				}
+			}
+			w[k] = e
+		}
+	}
 }
 
 // putTable drops a reference to a last-level table and with the last one
@@ -191,15 +229,17 @@ func putTable(n uint32) {
 	}
 	t := tableAt(n)
 	mapped := f.flags
+	zero, end := zeroFrame, uint32(len(frames))
 	for i := 0; i < len(t) && mapped > 0; i += 8 {
-		// Most of a table is empty: eight entries at a look.
-		w := t[i : i+8 : i+8]
+		w := (*[8]uint64)(t[i:])
 		if w[0]|w[1]|w[2]|w[3]|w[4]|w[5]|w[6]|w[7] == 0 {
 			continue
 		}
 		for _, e := range w {
-			if counts(e) {
-				putFrame(pteFrame(e))
+			if n := pteFrame(e); holdsFrame(e) && n != zero {
+				if n < end && frameAt(n).refs.Add(-1) == 0 {
+					freeFrame(n)
+				}
 				mapped--
 			}
 		}
@@ -394,6 +434,9 @@ func (as *AddressSpace) dropUpper(start, end, floor, ceil Addr, dead bool) {
 }
 
 func (as *AddressSpace) dropUpperTable(n uint32, a Addr, dead bool) {
+	for i := range as.nearTables {
+		as.nearTables[i].Store(0)
+	}
 	if !dead {
 		flushPage(as, a)
 	}

@@ -41,6 +41,8 @@ type AddressSpace struct {
 
 	prevSpace, nextSpace *AddressSpace // guarded by spaces.mu
 
+	nearTables [nears]near // see pde
+
 	tables  sync.Mutex    // guards the adding of upper-level tables
 	nTables atomic.Int64  // page tables of all levels, the root included
 	peakVM  uint64        // the highest totalPages, for VmPeak
@@ -238,6 +240,12 @@ func (as *AddressSpace) copyTable(child *AddressSpace, p *uint64, i int, lo, hi 
 			continue
 		}
 		for k, last := slot(max(v.start, lo)), slot(min(v.end, hi)-1); k <= last; k++ {
+			if k&7 == 0 && k+7 <= last {
+				if r := (*[8]uint64)(from[k:]); r[0]|r[1]|r[2]|r[3]|r[4]|r[5]|r[6]|r[7] == 0 {
+					k += 7
+					continue
+				}
+			}
 			e := load(&from[k])
 			if e == 0 {
 				continue
