@@ -202,6 +202,13 @@ func (c *Context) SaveFPU(dst []byte) {
 	clear(dst[copy(dst, c.machine.fpu):])
 }
 
+// FPUImage is SaveFPU without a copy: it returns the image where it is kept,
+// to be read only, and until the next call of a method of c.
+func (c *Context) FPUImage() []byte {
+	c.machine.fpu = append(c.machine.fpu, make([]byte, FPUSize())...)[:FPUSize()]
+	return c.machine.fpu
+}
+
 // RestoreFPU loads the extended state from an image as SaveFPU wrote it; a
 // 512-byte image restores x87 and SSE only. It reports false, leaving the
 // state unchanged, when the image is not valid.

@@ -161,6 +161,7 @@ func newArea() uintptr {
 	if a == 0 {
 		a = metal.AllocArea()
 	}
+	clear(area(a)) // it may hold another program's
 	resetArea(a)
 	metal.SetDebug(a, new([4]uint64), 0)
 	return a
@@ -182,9 +183,12 @@ const (
 )
 
 // resetArea makes the state that of a fresh program. It must not be live.
+// What lies behind the header need not be cleared: the header says that it is
+// as a fresh program's.
 func resetArea(a uintptr) {
-	b := area(a)
-	clear(b)
+	b := (*[fpuHeader]byte)(unsafe.Pointer(unsafe.SliceData(area(a))))
+	clear(b[:fpuXMMEnd])
+	clear(b[fpuXstateBV:])
 	b[fpuControl], b[fpuControl+1] = 0x7f, 0x03
 	b[fpuMXCSR], b[fpuMXCSR+1] = 0x80, 0x1f
 }
@@ -230,6 +234,7 @@ func (c *Context) ownArea() {
 func (c *Context) Reset() {
 	c.Regs = Regs{}
 	c.ownArea()
+	clear(area(c.machine.area))
 	resetArea(c.machine.area)
 	if metal.HasDebug(c.machine.area) {
 		c.SetDebug(new([4]uint64), 0)
@@ -286,9 +291,22 @@ func (c *Context) SaveFPU(dst []byte) {
 	dst[fpuXstateBV] |= 2
 }
 
+// FPUImage is SaveFPU without a copy: it returns the image where it is kept,
+// to be read only, and until the next call of a method of c.
+func (c *Context) FPUImage() []byte {
+	if c.machine.area == 0 {
+		c.prepare()
+	}
+	metal.FetchFPU(c.machine.area, true)
+	b := area(c.machine.area)
+	b[fpuXstateBV] |= 2
+	return b
+}
+
 // RestoreFPU loads the extended state from an image as SaveFPU wrote it; a
 // 512-byte image restores x87 and SSE only. It reports false, leaving the
-// state unchanged, when the image is not valid.
+// state unchanged, when the image is not valid. The image may change while it
+// is read: what the processor takes is what was found valid.
 func (c *Context) RestoreFPU(src []byte) bool {
 	if len(src) < fpuLegacy || (len(src) < fpuHeader && len(src) != fpuLegacy) {
 		return false
@@ -312,7 +330,9 @@ func (c *Context) RestoreFPU(src []byte) bool {
 	c.ownArea()
 	b := area(c.machine.area)
 	clear(b[copy(b, src):])
+	clear(b[fpuXstateBV:fpuHeader])
 	binary.LittleEndian.PutUint64(b[fpuXstateBV:], present)
+	binary.LittleEndian.PutUint32(b[fpuMXCSR:], mxcsr)
 	if present&2 == 0 {
 		clear(b[fpuXMM:fpuXMMEnd])
 	}

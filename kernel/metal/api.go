@@ -161,7 +161,7 @@ func TSCAux() bool { return features.rdtscp }
 // FetchFPU brings the area's state into memory; drop makes that the only
 // copy.
 func FetchFPU(area uintptr, drop bool) {
-	if atomic.LoadUint32(at[uint32](area+areaMark)) == 0 {
+	if atomic.LoadUint32(at[uint32](area+areaMark)) == 0 || fetchHere(area, drop) {
 		return
 	}
 	d := uintptr(0)

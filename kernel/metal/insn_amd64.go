@@ -23,6 +23,7 @@ func zeroPageAVX(addr uintptr)
 func copyAVX(dst, src, blocks uintptr)
 func loadTables(gdtr, idtr uintptr)
 func saveLive(area uintptr)
+func fetchHere(area uintptr, drop bool) bool
 func mmioWrite(addr uintptr, v uint32)
 
 func vectorsAddr() uintptr

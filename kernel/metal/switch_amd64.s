@@ -311,6 +311,39 @@ TEXT ·fxsaveKeepXMM(SB),NOSPLIT|NOFRAME,$0-0
 	ADDQ	$(512+32), SP
 	RET
 
+// func fetchHere(area uintptr, drop bool) bool
+//
+// fetchHere is fetchFPU for a state that is live on the CPU that runs the
+// caller, without a call of the layer below. It reports false, having done
+// nothing, when the state is elsewhere or the machine has no XSAVE.
+TEXT ·fetchHere(SB),NOSPLIT,$0-17
+	MOVQ	area+0(FP), SI
+	MOVBLZX	drop+8(FP), R9
+	CLI
+	MOVL	FPU_CPU(SI), CX
+	CMPL	CX, CPU_MARK
+	JNE	no
+	CMPB	CPU_XSAVE, $0
+	JEQ	no
+	// XSAVE with a vector component writes MXCSR, which is the kernel's.
+	MOVL	FPU_MXCSR(SI), R8
+	MOVL	CPU_FPUMASKLO, AX
+	MOVL	CPU_FPUMASKHI, DX
+	XSAVE64	(SI)
+	MOVL	R8, FPU_MXCSR(SI)
+	TESTL	R9, R9
+	JEQ	kept
+	MOVL	$0, FPU_CPU(SI)
+	MOVQ	$0, CPU_FPUOWNER
+kept:
+	STI
+	MOVB	$1, ret+16(FP)
+	RET
+no:
+	STI
+	MOVB	$0, ret+16(FP)
+	RET
+
 // func saveLive(area uintptr)
 //
 // saveLive stores this CPU's live extended state in area; the XMM registers

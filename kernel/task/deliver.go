@@ -28,6 +28,9 @@ func (t *Thread) deliverSignals() {
 			if stepping {
 				t.traceNotify(pt, int(unix.SIGTRAP), 0)
 			}
+			if t.work.Load()&(workSignal|workKill) == 0 {
+				return
+			}
 			continue
 		}
 		t.frameFailed(int(si.Signo))

@@ -28,10 +28,7 @@ const (
 	offFpstate  = offMcontext + 184
 	offSigmask  = offMcontext + 256
 	offSiginfo  = offSigmask + 8
-	frameSize   = offSiginfo + 128
-
-	// frameRoom is what thread.frame holds besides the extended state.
-	frameRoom = 4 + frameSize
+	frameSize   = offSiginfo + sigInfoSize
 
 	redZone = 128 // below the stack pointer, the ABI's
 
@@ -152,47 +149,22 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 		return false
 	}
 
-	img := t.fpuImage()
-	img = img[:n+4]
-	if n > fxsaveSize {
-		le.PutUint32(img[fpSoftware:], fpMagic1)
-		le.PutUint32(img[fpSoftware+4:], uint32(n+4))
-		le.PutUint64(img[fpSoftware+8:], cpu.XCR0())
-		le.PutUint32(img[fpSoftware+16:], uint32(n))
-		clear(img[fpSoftware+20 : fxsaveSize])
+	// In place if the frame lies in one page, as nearly all do.
+	size := int(fp-sp) + n + 4
+	img := t.FPUImage()
+	if p, ok := t.mem.Pin(mm.Addr(sp), size, mm.Write); ok {
+		t.writeFrame(p.B, img, sp, fp, si, act)
+		p.Unpin()
+	} else {
+		b := t.frameBuffer(size)
+		clear(b)
+		t.writeFrame(b, img, sp, fp, si, act)
+		if c, err := t.mem.CopyOut(mm.Addr(sp), b); err != nil || c < size {
+			return false
+		}
 	}
-	le.PutUint32(img[n:], fpMagic2)
-	if c, err := t.mem.CopyOut(mm.Addr(fp), img); err != nil || c < len(img) {
-		return false
-	}
-
-	f := t.frame[:frameSize]
-	clear(f)
-	le.PutUint64(f, act.Restorer)
-	flags := uint64(ucSigcontextSS | ucStrictRestorSS)
-	if n > fxsaveSize {
-		flags |= ucFPXstate
-	}
-	le.PutUint64(f[offUcontext:], flags)
-	le.PutUint64(f[offUcStack:], t.altstack.SP)
-	le.PutUint32(f[offUcStack+8:], t.altstack.Flags)
-	le.PutUint64(f[offUcStack+16:], t.altstack.Size)
 	if t.altstack.Flags&ssAutodisarm != 0 {
 		t.altstack = AltStack{Flags: ssDisable}
-	}
-	m := f[offMcontext:]
-	for i, v := range [...]uint64{
-		t.R8, t.R9, t.R10, t.R11, t.R12, t.R13, t.R14, t.R15,
-		t.RDI, t.RSI, t.RBP, t.RBX, t.RDX, t.RAX, t.RCX, t.RSP, t.RIP, t.RFLAGS,
-		userCS | userSS<<48,
-		t.fault.code, t.fault.trap, uint64(t.oldMask()), t.fault.addr, fp,
-	} {
-		le.PutUint64(m[8*i:], v)
-	}
-	le.PutUint64(f[offSigmask:], uint64(t.oldMask()))
-	si.encode(f[offSiginfo:])
-	if c, err := t.mem.CopyOut(mm.Addr(sp), f); err != nil || c < len(f) {
-		return false
 	}
 
 	t.RDI, t.RSI, t.RDX, t.RAX = uint64(si.Signo), sp+offSiginfo, sp+offUcontext, 0
@@ -210,6 +182,64 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 	return true
 }
 
+// writeFrame lays out the signal frame that starts at sp and whose extended
+// state, img, is at fp.
+func (t *Thread) writeFrame(b, img []byte, sp, fp uint64, si *SigInfo, act *SigAction) {
+	n := cpu.FPUSize()
+	mask := uint64(t.oldMask())
+	f := (*[frameSize]byte)(b)
+	le.PutUint64(f[:], act.Restorer)
+	flags := uint64(ucSigcontextSS | ucStrictRestorSS)
+	if n > fxsaveSize {
+		flags |= ucFPXstate
+	}
+	le.PutUint64(f[offUcontext:], flags)
+	le.PutUint64(f[offUcontext+8:], 0) // uc_link
+	le.PutUint64(f[offUcStack:], t.altstack.SP)
+	le.PutUint64(f[offUcStack+8:], uint64(t.altstack.Flags))
+	le.PutUint64(f[offUcStack+16:], t.altstack.Size)
+	const m = offMcontext
+	le.PutUint64(f[m+8*0:], t.R8)
+	le.PutUint64(f[m+8*1:], t.R9)
+	le.PutUint64(f[m+8*2:], t.R10)
+	le.PutUint64(f[m+8*3:], t.R11)
+	le.PutUint64(f[m+8*4:], t.R12)
+	le.PutUint64(f[m+8*5:], t.R13)
+	le.PutUint64(f[m+8*6:], t.R14)
+	le.PutUint64(f[m+8*7:], t.R15)
+	le.PutUint64(f[m+8*8:], t.RDI)
+	le.PutUint64(f[m+8*9:], t.RSI)
+	le.PutUint64(f[m+8*10:], t.RBP)
+	le.PutUint64(f[m+8*11:], t.RBX)
+	le.PutUint64(f[m+8*12:], t.RDX)
+	le.PutUint64(f[m+8*13:], t.RAX)
+	le.PutUint64(f[m+8*14:], t.RCX)
+	le.PutUint64(f[m+8*15:], t.RSP)
+	le.PutUint64(f[m+8*16:], t.RIP)
+	le.PutUint64(f[m+8*17:], t.RFLAGS)
+	le.PutUint64(f[m+8*18:], userCS|userSS<<48)
+	le.PutUint64(f[m+8*19:], t.fault.code)
+	le.PutUint64(f[m+8*20:], t.fault.trap)
+	le.PutUint64(f[m+8*21:], mask)
+	le.PutUint64(f[m+8*22:], t.fault.addr)
+	le.PutUint64(f[m+8*23:], fp)
+	clear(f[m+8*24 : offSigmask])
+	le.PutUint64(f[offSigmask:], mask)
+	si.encode((*[sigInfoSize]byte)(f[offSiginfo:]))
+
+	x := b[fp-sp:]
+	copy(x, img)
+	if n > fxsaveSize {
+		w := (*[fxsaveSize]byte)(x)
+		le.PutUint32(w[fpSoftware:], fpMagic1)
+		le.PutUint32(w[fpSoftware+4:], uint32(n+4))
+		le.PutUint64(w[fpSoftware+8:], cpu.XCR0())
+		le.PutUint32(w[fpSoftware+16:], uint32(n))
+		clear(w[fpSoftware+20:])
+	}
+	le.PutUint32(x[n:], fpMagic2)
+}
+
 // oldMask is the mask that the handler's return brings back.
 func (t *Thread) oldMask() SigSet {
 	if t.work.Load()&workRestoreMask != 0 {
@@ -221,34 +251,64 @@ func (t *Thread) oldMask() SigSet {
 // Sigreturn serves rt_sigreturn(2). It returns the value of RAX.
 func (t *Thread) Sigreturn() uintptr {
 	t.restart = nil
-	t.fpuBuffer()
-	f := t.frame[:frameSize]
 	sp := t.RSP - 8
-	if n, err := t.mem.CopyIn(f, mm.Addr(sp)); err != nil || n < len(f) {
-		return t.badFrame()
+	// Where setupFrame puts the extended state, which is nearly always in the
+	// same page.
+	fp := (sp + frameSize + 8 + 63) &^ 63
+	size := int(fp-sp) + cpu.FPUSize() + 4
+	p, pinned := t.mem.Pin(mm.Addr(sp), size, mm.Read)
+	b := p.B
+	if !pinned {
+		b = t.frameBuffer(frameSize)
+		if n, err := t.mem.CopyIn(b, mm.Addr(sp)); err != nil || n < frameSize {
+			return t.badFrame()
+		}
 	}
-	m := f[offMcontext:]
-	reg := func(i int) uint64 { return le.Uint64(m[8*i:]) }
+	f := (*[frameSize]byte)(b)
 	mask := SigSet(le.Uint64(f[offSigmask:]))
 	stack := AltStack{SP: le.Uint64(f[offUcStack:]), Flags: le.Uint32(f[offUcStack+8:]), Size: le.Uint64(f[offUcStack+16:])}
-	fp := reg(23)
 
-	t.R8, t.R9, t.R10, t.R11 = reg(0), reg(1), reg(2), reg(3)
-	t.R12, t.R13, t.R14, t.R15 = reg(4), reg(5), reg(6), reg(7)
-	t.RDI, t.RSI, t.RBP, t.RBX = reg(8), reg(9), reg(10), reg(11)
-	t.RDX, t.RAX, t.RCX, t.RSP = reg(12), reg(13), reg(14), reg(15)
-	t.RIP = reg(16)
-	t.RFLAGS = t.RFLAGS&^flagsUser | reg(17)&flagsUser
+	const m = offMcontext
+	t.R8 = le.Uint64(f[m+8*0:])
+	t.R9 = le.Uint64(f[m+8*1:])
+	t.R10 = le.Uint64(f[m+8*2:])
+	t.R11 = le.Uint64(f[m+8*3:])
+	t.R12 = le.Uint64(f[m+8*4:])
+	t.R13 = le.Uint64(f[m+8*5:])
+	t.R14 = le.Uint64(f[m+8*6:])
+	t.R15 = le.Uint64(f[m+8*7:])
+	t.RDI = le.Uint64(f[m+8*8:])
+	t.RSI = le.Uint64(f[m+8*9:])
+	t.RBP = le.Uint64(f[m+8*10:])
+	t.RBX = le.Uint64(f[m+8*11:])
+	t.RDX = le.Uint64(f[m+8*12:])
+	t.RAX = le.Uint64(f[m+8*13:])
+	t.RCX = le.Uint64(f[m+8*14:])
+	t.RSP = le.Uint64(f[m+8*15:])
+	t.RIP = le.Uint64(f[m+8*16:])
+	t.RFLAGS = t.RFLAGS&^flagsUser | le.Uint64(f[m+8*17:])&flagsUser
+	here, ok := fp, false
+	if fp = le.Uint64(f[m+8*23:]); pinned {
+		if fp == here {
+			ok = t.loadFPU(b[fp-sp:])
+		}
+		p.Unpin()
+	}
+	if !pinned || fp != here {
+		ok = t.restoreFPU(fp)
+	}
 	t.CS, t.SS = userCS, userSS
 	t.OrigRAX = notSyscall // no restart
 	rax := t.RAX
 
 	t.setMask(mask)
-	if !t.restoreFPU(fp) {
+	if !ok {
 		return t.badFrame()
 	}
 	// A stack that cannot be set is no error here; the present one stays.
-	_, _ = t.Sigaltstack(&stack)
+	if stack != t.altstack {
+		_, _ = t.Sigaltstack(&stack)
+	}
 	if !canonical(t.RIP) {
 		t.badFrame() // IRET would fault
 		return uintptr(rax)
@@ -256,10 +316,13 @@ func (t *Thread) Sigreturn() uintptr {
 	return uintptr(rax)
 }
 
-func (t *Thread) fpuBuffer() {
-	if n := cpu.FPUSize() + frameRoom; cap(t.frame) < n {
+// frameBuffer returns n bytes to build or read a frame in that does not lie
+// in one page.
+func (t *Thread) frameBuffer(n int) []byte {
+	if cap(t.frame) < n {
 		t.frame = make([]byte, n)
 	}
+	return t.frame[:n]
 }
 
 // canonical reports whether an address has the form that the processor takes.
@@ -274,48 +337,60 @@ func (t *Thread) badFrame() uintptr {
 
 // restoreFPU loads the extended state that a frame points to; 0 means none.
 func (t *Thread) restoreFPU(fp uint64) bool {
-	n := cpu.FPUSize()
-	img := t.frame[:n]
 	if fp == 0 {
 		t.ResetFPU()
 		return true
 	}
-	if c, err := t.mem.CopyIn(img[:fxsaveSize], mm.Addr(fp)); err != nil || c < fxsaveSize {
-		return false
+	n := cpu.FPUSize() + 4
+	if p, ok := t.mem.Pin(mm.Addr(fp), n, mm.Read); ok {
+		ok = t.loadFPU(p.B)
+		p.Unpin()
+		return ok
 	}
-	if le.Uint32(img[fpSoftware:]) != fpMagic1 {
-		return t.RestoreFPU(img[:fxsaveSize])
-	}
-	size := uint64(le.Uint32(img[fpSoftware+16:]))
-	if size < fxsaveSize+64 || size > uint64(n) || le.Uint32(img[fpSoftware+4:]) < uint32(size) {
-		return t.RestoreFPU(img[:fxsaveSize])
-	}
-	var magic [4]byte
-	if c, err := t.mem.CopyIn(magic[:], mm.Addr(fp+size)); err != nil || c < 4 || le.Uint32(magic[:]) != fpMagic2 {
-		return t.RestoreFPU(img[:fxsaveSize])
-	}
-	clear(img[size:])
-	if c, err := t.mem.CopyIn(img[fxsaveSize:size], mm.Addr(fp+fxsaveSize)); err != nil || c < int(size)-fxsaveSize {
-		return false
-	}
-	clear(img[fpSoftware:fxsaveSize])
-	return t.RestoreFPU(img)
+	b := t.frameBuffer(n)
+	c, _ := t.mem.CopyIn(b, mm.Addr(fp))
+	return c >= fxsaveSize && t.loadFPU(b[:c])
 }
 
+// loadFPU loads the extended state of a frame: all of it if the software
+// bytes and the second magic number vouch for it, else the old part. The
+// image may change meanwhile.
+func (t *Thread) loadFPU(img []byte) bool {
+	n := cpu.FPUSize()
+	w := (*[fxsaveSize]byte)(img)
+	size := int(le.Uint32(w[fpSoftware+16:]))
+	if le.Uint32(w[fpSoftware:]) != fpMagic1 ||
+		size < fxsaveSize+64 || size > n || int(le.Uint32(w[fpSoftware+4:])) < size ||
+		len(img) < size+4 || le.Uint32(img[size:]) != fpMagic2 {
+		return t.RestoreFPU(img[:fxsaveSize])
+	}
+	if size < n { // what is missing is as a fresh program's
+		full := make([]byte, n)
+		copy(full, img[:size])
+		return t.RestoreFPU(full)
+	}
+	return t.RestoreFPU(img[:n])
+}
+
+// sigInfoSize is the size of siginfo_t.
+const sigInfoSize = 128
+
 // encode writes the siginfo_t.
-func (si *SigInfo) encode(b []byte) {
-	le.PutUint32(b, uint32(si.Signo))
+func (si *SigInfo) encode(b *[sigInfoSize]byte) {
+	le.PutUint32(b[:], uint32(si.Signo))
 	le.PutUint32(b[4:], uint32(si.Errno))
 	le.PutUint32(b[8:], uint32(si.Code))
 	le.PutUint32(b[12:], 0)
-	for i, v := range si.Fields {
-		le.PutUint64(b[16+8*i:], v)
+	f := &si.Fields
+	for i := 0; i < len(f); i += 2 {
+		le.PutUint64(b[16+8*i:], f[i])
+		le.PutUint64(b[24+8*i:], f[i+1])
 	}
 }
 
 // Encode returns the siginfo_t's bytes.
 func (si *SigInfo) Encode() (b [128]byte) {
-	si.encode(b[:])
+	si.encode(&b)
 	return b
 }
 

@@ -31,6 +31,8 @@ func (t *Thread) Kill(pid, sig int) error {
 	}
 	si := t.UserSignal(sig)
 	switch {
+	case pid == t.Process.tgid && sig != 0:
+		return t.Process.Signal(si) // no question of being there or being allowed
 	case pid > 0:
 		// kill also takes the number of any thread for its process.
 		p := FindProcess(pid)

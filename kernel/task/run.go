@@ -276,7 +276,7 @@ func (t *Thread) exception() {
 
 // floatCode tells from the floating-point state why #MF or #XM was raised.
 func (t *Thread) floatCode() int32 {
-	img := t.fpuImage()
+	img := t.FPUImage()
 	var raised uint32
 	if t.Vector == vecX87 {
 		control, status := le.Uint16(img), le.Uint16(img[2:])
@@ -298,17 +298,6 @@ func (t *Thread) floatCode() int32 {
 		return fpeFltRes
 	}
 	return siKernel
-}
-
-// fpuImage saves the extended state into the thread's frame buffer.
-func (t *Thread) fpuImage() []byte {
-	n := cpu.FPUSize()
-	if cap(t.frame) < n+frameRoom {
-		t.frame = make([]byte, n+frameRoom)
-	}
-	img := t.frame[:n]
-	t.SaveFPU(img)
-	return img
 }
 
 // PanicHook is told of a Go panic in a handler, with the goroutine's stack. It

@@ -147,8 +147,9 @@ func (h *sigHandlers) clone() *sigHandlers {
 
 func (h *sigHandlers) get(sig int) SigAction {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.act[sig]
+	a := h.act[sig]
+	h.mu.Unlock()
+	return a
 }
 
 // reset makes caught signals default, and ignored ones too when all is set.
@@ -197,6 +198,14 @@ func (q *sigQueue) push(e *queued) {
 
 // take removes the first element of a signal and fills in si.
 func (q *sigQueue) take(sig int, si *SigInfo) {
+	if e := q.head; e != nil && e == q.tail && int(e.info.Signo) == sig && e.timer == nil {
+		q.set &^= sigBit(sig)
+		q.head, q.tail = nil, nil
+		*si = e.info
+		e.drop(nil)
+		q.spare = e
+		return
+	}
 	var prev, found *queued
 	more := false
 	for p, e := (*queued)(nil), q.head; e != nil; p, e = e, e.next {
@@ -466,8 +475,9 @@ func (t *Thread) queueThread(si *SigInfo, timer *queued) error {
 // Signal sends a signal to the process, without asking for permission.
 func (p *Process) Signal(si *SigInfo) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.queueShared(si)
+	err := p.queueShared(si)
+	p.mu.Unlock()
+	return err
 }
 
 // Signal sends a signal to the thread, without asking for permission.

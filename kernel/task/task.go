@@ -145,7 +145,7 @@ type Thread struct {
 	gone      bool   // has begun to exit; guarded by Process.mu
 	altstack  AltStack
 	fault     faultState // trap number and so on, for signal frames
-	frame     []byte     // where signal frames are built
+	frame     []byte     // for signal frames that are not built in place
 	restart   func(*Thread) (uintptr, error)
 
 	exitCode int  // wait status of this thread; valid with workKill
