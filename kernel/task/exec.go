@@ -247,7 +247,6 @@ func NewInit() *Thread {
 	t.path.Store(&direct)
 	p.limits.defaults()
 	p.dumpable.Store(1)
-	t.sleep.park = make(chan struct{}, 1) // until it has a worker
 	t.cred.Store(cred.Root())
 	t.attr.affinity = ^CPUSet(0)
 	t.timerSlack = 50_000

@@ -3,6 +3,7 @@ package task
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -34,9 +35,17 @@ const firstRestart = ^uint64(516) + 1
 // than everything else that a short thread costs. One that has run a thread
 // has the stack already.
 type worker struct {
-	next chan *Thread
-	park chan struct{} // where its threads sleep; empty between two of them
+	state atomic.Uint32
+	park  cpu.Parker
+	next  *Thread // valid once state is workerCalled
 }
+
+// Values of worker.state.
+const (
+	workerBusy   = iota
+	workerParked // waits for a thread
+	workerCalled // has been given one
+)
 
 // maxIdle is how many workers wait for a thread to run.
 const maxIdle = 32
@@ -53,21 +62,22 @@ func (t *Thread) begin() {
 	n := len(idle.workers)
 	if n == 0 {
 		idle.mu.Unlock()
-		w := &worker{make(chan *Thread, 1), make(chan struct{}, 1)}
-		go w.run(t)
+		go new(worker).run(t)
 		return
 	}
 	w := idle.workers[n-1]
 	idle.workers = idle.workers[:n-1]
 	idle.mu.Unlock()
-	w.next <- t
+	w.next = t
+	if w.state.Swap(workerCalled) == workerParked {
+		w.park.Ready()
+	}
 }
 
 // run runs threads until there are enough idle workers.
 func (w *worker) run(t *Thread) {
 	cpu.GrowStack()
 	for {
-		t.sleep.park = w.park
 		t.run()
 		idle.mu.Lock()
 		if len(idle.workers) >= maxIdle {
@@ -76,7 +86,9 @@ func (w *worker) run(t *Thread) {
 		}
 		idle.workers = append(idle.workers, w)
 		idle.mu.Unlock()
-		t = <-w.next
+		w.park.Park(&w.state, workerBusy, workerParked)
+		t, w.next = w.next, nil
+		w.state.Store(workerBusy)
 	}
 }
 

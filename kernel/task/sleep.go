@@ -7,21 +7,22 @@ import (
 
 	"husk/kernel/abi"
 	"husk/kernel/clock"
+	"husk/kernel/cpu"
 	"husk/kernel/wait"
 )
 
 // sleepState is where a thread parks. The word holds tokens that were given
-// and whether the thread is parked; who takes the parked bit away sends on the
-// channel, so the channel never holds more than one element.
+// and whether the thread is parked; who takes the parked bit away makes it go
+// on.
 type sleepState struct {
 	word  atomic.Uint32
-	park  chan struct{} // the worker's
+	park  cpu.Parker
 	timer clock.Timer
 	armed bool // timer has been used
 }
 
 const (
-	parked = 1 << iota // the thread is, or is about to be, receiving
+	parked = 1 << iota // the thread is in park
 	woken              // Wake was called
 	poked              // something else to look at: a signal, the deadline
 )
@@ -40,7 +41,7 @@ func (t *Thread) post(token uint32) bool {
 			if w&parked == 0 {
 				return false
 			}
-			t.sleep.park <- struct{}{}
+			t.sleep.park.Ready()
 			return true
 		}
 	}
@@ -68,7 +69,7 @@ func (t *Thread) sleepFor(deadline int64, interruptedBy uint32) error {
 			s.word.And(^uint32(woken))
 			break
 		}
-		s.word.And(^uint32(poked)) // before the tests: what comes later makes the swap fail
+		s.word.And(^uint32(poked)) // before the tests: what comes later keeps it from parking
 		if t.work.Load()&interruptedBy != 0 {
 			err = abi.ErrRestartSys
 			break
@@ -83,12 +84,12 @@ func (t *Thread) sleepFor(deadline int64, interruptedBy uint32) error {
 				armed = true
 			}
 		}
-		if !s.word.CompareAndSwap(0, parked) {
+		if s.word.Load() != 0 {
 			continue
 		}
 		t.voluntary.Add(1)
 		t.time.pause()
-		<-s.park
+		s.park.Park(&s.word, 0, parked)
 		t.time.resume()
 	}
 	if armed {

@@ -28,6 +28,12 @@ const (
 	rwfAtomic  = 64
 )
 
+// again reports whether err is EAGAIN; comparing interfaces costs more.
+func again(err error) bool {
+	e, ok := err.(unix.Errno)
+	return ok && e == unix.EAGAIN
+}
+
 // Read serves read(2) and readv(2).
 func (f *File) Read(c Caller, b *mm.Buffer) (int, error) {
 	if !f.readable() {
@@ -46,7 +52,7 @@ func (f *File) Read(c Caller, b *mm.Buffer) (int, error) {
 	} else {
 		n, err = f.Ops.Read(c, f, b, -1)
 	}
-	if err == unix.EAGAIN && n == 0 && !f.NonBlock() {
+	if again(err) && n == 0 && !f.NonBlock() {
 		n, err = f.waitRead(c, b)
 	}
 	if n > 0 {
@@ -71,7 +77,7 @@ func (f *File) Pread(c Caller, b *mm.Buffer, off int64) (int, error) {
 	}
 	b.Limit(maxIO)
 	n, err := f.Ops.Read(c, f, b, off)
-	if err == unix.EAGAIN && n == 0 && !f.NonBlock() {
+	if again(err) && n == 0 && !f.NonBlock() {
 		n, err = f.waitReadAt(c, b, off)
 	}
 	if n > 0 {
@@ -110,7 +116,7 @@ func (f *File) Write(c Caller, b *mm.Buffer) (int, error) {
 	} else {
 		n, _, err = f.Ops.Write(c, f, b, -1)
 	}
-	if err == unix.EAGAIN && !f.NonBlock() {
+	if again(err) && !f.NonBlock() {
 		n, err = f.waitWrite(c, b, -1, n)
 	}
 	return f.wrote(c, n, err)
@@ -129,7 +135,7 @@ func (f *File) Pwrite(c Caller, b *mm.Buffer, off int64) (int, error) {
 	}
 	b.Limit(maxIO)
 	n, _, err := f.Ops.Write(c, f, b, off)
-	if err == unix.EAGAIN && !f.NonBlock() {
+	if again(err) && !f.NonBlock() {
 		n, err = f.waitWrite(c, b, off, n)
 	}
 	return f.wrote(c, n, err)
@@ -180,7 +186,7 @@ func block(c Caller, q *wait.Queue, ev wait.Events, timeout int64, try func() er
 	q.Add(w)
 	var err error
 	for {
-		if err = try(); err != unix.EAGAIN {
+		if err = try(); !again(err) {
 			break
 		}
 		if err = c.Sleep(deadline); err != nil {

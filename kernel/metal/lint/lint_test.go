@@ -285,3 +285,24 @@ func TestCallersOfSwitchKeepTheFramePointer(t *testing.T) {
 		t.Error("nobody calls Switch: is the disassembly understood?")
 	}
 }
+
+// Package cpu parks goroutines by two functions of the runtime that it keeps
+// open to others; they must be there and take what cpu gives them.
+func TestRuntimeParksAndReadiesForOthers(t *testing.T) {
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "src", "runtime", "proc.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"//go:linkname gopark\nfunc gopark(unlockf func(*g, unsafe.Pointer) bool, lock unsafe.Pointer, reason waitReason, traceReason traceBlockReason, traceskip int) {",
+		"//go:linkname goready\nfunc goready(gp *g, traceskip int) {",
+	} {
+		if !strings.Contains(string(source), want) {
+			t.Errorf("the runtime has no longer %q: see kernel/cpu/park_machine.go", want)
+		}
+	}
+}
