@@ -50,6 +50,8 @@ type importer struct {
 	ctx context.Context
 	u   *store.Use
 	sp  *spools
+
+	annotations map[string]string
 }
 
 // Import makes images of a docker-archive, an OCI archive or layout, a root
@@ -200,7 +202,7 @@ func (m *importer) unpacker() *unpacker {
 }
 
 func (m *importer) commit(name string, t *rootfs.Tree, cfg v1.ConfigFile, record string) ([]Imported, error) {
-	c, err := Commit(m.ctx, m.u, t, cfg, CommitOptions{Record: record})
+	c, err := Commit(m.ctx, m.u, t, cfg, CommitOptions{Record: record, Annotations: m.annotations})
 	if err != nil {
 		return nil, err
 	}
