@@ -23,7 +23,8 @@ func imageCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		imageLsCommand(), imageInspectCommand(), imageHistoryCommand(), imageRmCommand(), imagePruneCommand(), imageTagCommand(),
-		imageVerifyCommand(), imageExportCommand(),
+		imageVerifyCommand(), imageImportCommand(), imageExportCommand(), imagePullCommand(), imagePushCommand(),
+		imageTreeCommand(), imageCatCommand(), imageCpCommand(), diffCommand(),
 	)
 	return cmd
 }

@@ -87,8 +87,18 @@ func rootCommand(stdin *os.File) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(
-		runCommand(stdin), buildCommand(), imageCommand(), depsCommand(), extractCommand(),
-		initCommand(), manifestCommand(), slimCommand(stdin), doctorCommand(), versionCommand(),
+		runCommand(stdin),
+		buildCommand(),
+		imageCommand(),
+		diffCommand(),
+		sbomCommand(),
+		depsCommand(),
+		extractCommand(),
+		initCommand(),
+		manifestCommand(),
+		slimCommand(stdin),
+		doctorCommand(),
+		versionCommand(),
 	)
 	return root
 }
