@@ -93,7 +93,7 @@ func (r *runner) fromImage(c *instance.Config) error {
 	if who == "" || who == "root" {
 		who = "0"
 	}
-	u, h, err := findUserIn(who, func(name string) ([]byte, error) { return root.ReadFile("/etc/"+name, 16<<20) }, "the image")
+	u, h, err := findUserIn(who, func(name string) ([]byte, error) { return root.ReadFile("/etc/"+name, 16<<20) }, "the image's ")
 	if err != nil {
 		return err
 	}

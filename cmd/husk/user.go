@@ -15,10 +15,11 @@ import (
 // findUser resolves UID[:GID], either of which may be a name, by the files of
 // the root file system at dir. It also gives the home directory.
 func findUser(s, dir string) (u spec.User, home string, err error) {
-	return findUserIn(s, func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, "etc", name)) }, dir)
+	return findUserIn(s, func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, "etc", name)) }, strings.TrimSuffix(dir, "/"))
 }
 
-// findUserIn is findUser by what read gives of the files in /etc of where.
+// findUserIn is findUser by what read gives of the files in /etc. Messages have
+// where before that directory's name.
 func findUserIn(s string, read func(name string) ([]byte, error), where string) (u spec.User, home string, err error) {
 	name, group, grouped := strings.Cut(s, ":")
 	passwd, err := readTable(read, "passwd", 7)
@@ -47,7 +48,7 @@ func findUserIn(s string, read func(name string) ([]byte, error), where string) 
 	case name == "":
 		return u, "", fmt.Errorf("-u %s: no user given (as in -u 1000:1000)", s)
 	case !found && !numeric:
-		return u, "", fmt.Errorf("-u %s: no user %q in %s", s, name, filepath.Join(where, "etc/passwd"))
+		return u, "", fmt.Errorf("-u %s: no user %q in %s", s, name, where+"/etc/passwd")
 	}
 	u.UID = uid
 	if home == "" {
@@ -63,7 +64,7 @@ func findUserIn(s string, read func(name string) ([]byte, error), where string) 
 				}
 			}
 			if i < 0 {
-				return u, "", fmt.Errorf("-u %s: no group %q in %s", s, group, filepath.Join(where, "etc/group"))
+				return u, "", fmt.Errorf("-u %s: no group %q in %s", s, group, where+"/etc/group")
 			}
 			if gid, numeric = number(groups[i][2]); !numeric {
 				return u, "", fmt.Errorf("-u %s: group %q has no number", s, group)

@@ -105,6 +105,18 @@ func (m *machine) mountVirtual() error {
 
 func (m *machine) mount(source, target, fstype string, flags uint32, data string) error {
 	err := vfs.Mkdir(m.init, nil, target, 0o755)
+	for i := 1; err == unix.ENOENT && i < len(target); i++ {
+		// Directories above are missing as well: from the top, one by one.
+		if n := strings.IndexByte(target[i:], '/'); n > 0 {
+			i += n
+			if e := vfs.Mkdir(m.init, nil, target[:i], 0o755); e != nil && e != unix.EEXIST {
+				return e
+			}
+			continue
+		}
+		err = vfs.Mkdir(m.init, nil, target, 0o755)
+		break
+	}
 	if err != nil && err != unix.EEXIST {
 		return err
 	}

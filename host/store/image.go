@@ -32,7 +32,8 @@ func Familiar(ref string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is not an image's name: %s", ref, reason(err))
 	}
-	s := strings.TrimPrefix(r.Name(), name.DefaultRegistry+"/")
+	// podman and buildah put localhost/ before what has no registry.
+	s := strings.TrimPrefix(strings.TrimPrefix(r.Name(), name.DefaultRegistry+"/"), "localhost/")
 	return strings.TrimPrefix(s, "library/"), nil
 }
 
