@@ -111,13 +111,13 @@ func TestImageIsFoundByNameAndDigest(t *testing.T) {
 
 func TestNameMovesAndPruneRemovesWhatLostIt(t *testing.T) {
 	s := testStore(t)
-	old := add(t, s, "a:latest", "old")
-	now := add(t, s, "a:latest", "new")
-	if err := s.Tag("a", "b:1"); err != nil {
+	old := add(t, s, "aa:latest", "old")
+	now := add(t, s, "aa:latest", "new")
+	if err := s.Tag("aa", "bb:1"); err != nil {
 		t.Fatal(err)
 	}
 	sound(t, s, 3)
-	if e, err := s.Resolve("a"); err != nil || e.Digest != now.Digest {
+	if e, err := s.Resolve("aa"); err != nil || e.Digest != now.Digest {
 		t.Errorf("a is %v (%v), want %v", e.Digest, err, now.Digest)
 	}
 	f, err := s.Prune()
@@ -127,11 +127,11 @@ func TestNameMovesAndPruneRemovesWhatLostIt(t *testing.T) {
 	if s.Has(old.Digest, -1) || !s.Has(now.Digest, -1) {
 		t.Error("the wrong image was removed")
 	}
-	if gone, deleted, err := s.Remove("a"); err != nil || deleted || len(gone) != 1 {
+	if gone, deleted, err := s.Remove("aa"); err != nil || deleted || len(gone) != 1 {
 		t.Errorf("removing one of two names: %v %v %v", gone, deleted, err)
 	}
 	sound(t, s, 1)
-	if _, deleted, err := s.Remove("b:1"); err != nil || !deleted {
+	if _, deleted, err := s.Remove("bb:1"); err != nil || !deleted {
 		t.Errorf("removing the last name: deleted is %v (%v)", deleted, err)
 	}
 	sound(t, s, 0)
