@@ -14,6 +14,7 @@ import (
 	"husk/kernel/fs/pseudo"
 	"husk/kernel/fs/sys"
 	"husk/kernel/fs/tmpfs"
+	"husk/kernel/mqueue"
 	"husk/kernel/pipe"
 	"husk/kernel/task"
 	"husk/kernel/tty"
@@ -73,6 +74,7 @@ var virtual = []struct {
 	{"/dev", "devtmpfs", "", unix.MS_NOSUID},
 	{"/dev/pts", "devpts", "", unix.MS_NOSUID | unix.MS_NOEXEC},
 	{"/dev/shm", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
+	{"/dev/mqueue", "mqueue", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 }
 
 // registerDisks makes the disks visible in /proc and /sys. 254 is the major
@@ -127,6 +129,7 @@ func (m *machine) mount(source, target, fstype string, flags uint32, data string
 // special files and the sockets that live in any file system.
 func (m *machine) registerFilesystems() {
 	devfs.Register()
+	mqueue.Register()
 	proc.Register()
 	sys.Register()
 	pipe.Register()

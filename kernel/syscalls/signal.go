@@ -279,12 +279,12 @@ const (
 func (t Thread) timer_create(clockid int32, sevp, id mm.Addr) error {
 	s := task.TimerSpec{Clock: clockid, Signo: int(unix.SIGALRM), DefaultValue: true}
 	if sevp != 0 {
-		var b [64]byte
-		if err := t.copyIn(b[:], sevp); err != nil {
+		ev, err := t.sigeventIn(sevp)
+		if err != nil {
 			return err
 		}
-		s.DefaultValue, s.Value, s.Signo = false, le.Uint64(b[:]), int(int32(le.Uint32(b[8:])))
-		switch le.Uint32(b[12:]) {
+		s.DefaultValue, s.Value, s.Signo = false, ev.value, int(ev.signo)
+		switch ev.notify {
 		case sigevNone:
 			s.Signo = 0
 		case sigevSignal, sigevThread:
@@ -292,7 +292,7 @@ func (t Thread) timer_create(clockid int32, sevp, id mm.Addr) error {
 				return unix.EINVAL
 			}
 		case sigevSignal | sigevThreadID:
-			s.Thread = int(int32(le.Uint32(b[16:])))
+			s.Thread = int(ev.thread)
 			if s.Signo < 1 || s.Thread <= 0 {
 				return unix.EINVAL
 			}
@@ -315,6 +315,20 @@ func (t Thread) timer_create(clockid int32, sevp, id mm.Addr) error {
 		return err
 	}
 	return nil
+}
+
+// sigevent is struct sigevent.
+type sigevent struct {
+	value                 uint64
+	signo, notify, thread int32
+}
+
+func (t Thread) sigeventIn(a mm.Addr) (ev sigevent, err error) {
+	var b [64]byte
+	err = t.copyIn(b[:], a)
+	ev.value, ev.signo = le.Uint64(b[:]), int32(le.Uint32(b[8:]))
+	ev.notify, ev.thread = int32(le.Uint32(b[12:])), int32(le.Uint32(b[16:]))
+	return ev, err
 }
 
 func (t Thread) itimerspecOut(a mm.Addr, left, period int64) error {

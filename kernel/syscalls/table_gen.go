@@ -219,6 +219,12 @@ var table = [tableSize]handler{
 	233: call_epoll_ctl,
 	234: call_tgkill,
 	235: call_utimes,
+	240: call_mq_open,
+	241: call_mq_unlink,
+	242: call_mq_timedsend,
+	243: call_mq_timedreceive,
+	244: call_mq_notify,
+	245: call_mq_getsetattr,
 	247: call_waitid,
 	251: call_ioprio_set,
 	252: call_ioprio_get,
@@ -1960,6 +1966,32 @@ func call_tgkill(t Thread) (uintptr, error) {
 
 func call_utimes(t Thread) (uintptr, error) {
 	return 0, t.utimes(mm.Addr(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_mq_open(t Thread) (uintptr, error) {
+	r, err := t.mq_open(mm.Addr(t.RDI), uint32(t.RSI), uint32(t.RDX), mm.Addr(t.R10))
+	return uintptr(r), err
+}
+
+func call_mq_unlink(t Thread) (uintptr, error) {
+	return 0, t.mq_unlink(mm.Addr(t.RDI))
+}
+
+func call_mq_timedsend(t Thread) (uintptr, error) {
+	return 0, t.mq_timedsend(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), uint32(t.R10), mm.Addr(t.R8))
+}
+
+func call_mq_timedreceive(t Thread) (uintptr, error) {
+	r, err := t.mq_timedreceive(int32(t.RDI), mm.Addr(t.RSI), uint64(t.RDX), mm.Addr(t.R10), mm.Addr(t.R8))
+	return uintptr(r), err
+}
+
+func call_mq_notify(t Thread) (uintptr, error) {
+	return 0, t.mq_notify(int32(t.RDI), mm.Addr(t.RSI))
+}
+
+func call_mq_getsetattr(t Thread) (uintptr, error) {
+	return 0, t.mq_getsetattr(int32(t.RDI), mm.Addr(t.RSI), mm.Addr(t.RDX))
 }
 
 func call_waitid(t Thread) (uintptr, error) {

@@ -99,6 +99,15 @@ func (t *Thread) KillProcess(p *Process, si *SigInfo) error {
 	return p.Signal(si)
 }
 
+// SignalMessage sends the signal that tells of a message in a queue
+// (mq_notify(3)).
+func (p *Process) SignalMessage(sig, pid int, uid uint32, value uint64) {
+	si := &SigInfo{Signo: int32(sig), Code: siMessage}
+	si.setSender(pid, uid)
+	si.Fields[1] = value
+	_ = p.Signal(si)
+}
+
 // Tgkill serves tgkill(2), and tkill(2) with a tgid of -1.
 func (t *Thread) Tgkill(tgid, tid, sig int) error {
 	if tid <= 0 || tgid == 0 || tgid < -1 || !validSignal(sig) {

@@ -52,6 +52,7 @@ const (
 	siKernel   = 0x80
 	siQueue    = -1
 	siTimer    = -2
+	siMessage  = -3
 	siTKill    = -6
 	segvMapErr = 1
 	busAdrAln  = 1

@@ -3,6 +3,7 @@ package proc
 import (
 	"husk/kernel/fs/pseudo"
 	"husk/kernel/ipc"
+	"husk/kernel/mqueue"
 )
 
 // sysctls are the files of /proc/sys, which proc(5) and Linux's admin guide
@@ -312,6 +313,11 @@ var specials = []struct {
 	entry pseudo.Entry
 }{
 	{"fs/file-nr", pseudo.Entry{Show: showFileNr}},
+	{"fs/mqueue/msg_default", pseudo.Entry{Knob: &pseudo.Knob{Min: 1, Max: 65536, Words: []*int64{&mqueue.MsgDefault}}}},
+	{"fs/mqueue/msg_max", pseudo.Entry{Knob: &pseudo.Knob{Min: 1, Max: 65536, Words: []*int64{&mqueue.MsgMax}}}},
+	{"fs/mqueue/msgsize_default", pseudo.Entry{Knob: &pseudo.Knob{Min: 128, Max: 16 << 20, Words: []*int64{&mqueue.MsgSizeDefault}}}},
+	{"fs/mqueue/msgsize_max", pseudo.Entry{Knob: &pseudo.Knob{Min: 128, Max: 16 << 20, Words: []*int64{&mqueue.MsgSizeMax}}}},
+	{"fs/mqueue/queues_max", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Words: []*int64{&mqueue.QueuesMax}}}},
 	{"kernel/core_pattern", pseudo.Entry{Mode: 0o644, Show: showCorePattern, Store: storeCorePattern}},
 	{"kernel/domainname", pseudo.Entry{Mode: 0o644, Show: showDomainname, Store: storeDomainname}},
 	{"kernel/hostname", pseudo.Entry{Mode: 0o644, Show: showHostname, Store: storeHostname}},
