@@ -40,6 +40,9 @@ type Request struct {
 	// loader takes its own references.
 	File *vfs.File
 	Path string
+	// Hidden says that nobody can open the file by Path once the program
+	// runs: then a script has no way to its interpreter.
+	Hidden bool
 	// Argv and Envp are the argument and environment strings.
 	Argv, Envp []string
 	// Cred are the credentials the program will have; Secure is AT_SECURE.
@@ -105,6 +108,9 @@ func followScript(r *Request, head []byte, depth int) error {
 	interp, arg, err := parseScript(head)
 	if err != nil {
 		return err
+	}
+	if r.Hidden {
+		return unix.ENOENT
 	}
 	file, err := r.Open(interp)
 	if err != nil {

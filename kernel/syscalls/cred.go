@@ -1,6 +1,8 @@
 package syscalls
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/cred"
@@ -268,6 +270,7 @@ func (t Thread) setgroups(size int32, list mm.Addr) error {
 			return unix.EINVAL
 		}
 	}
+	slices.Sort(groups)
 	n := c.Clone()
 	n.Groups = groups
 	t.SetCred(n)
@@ -282,8 +285,9 @@ const (
 )
 
 // capHeader reads the header and returns the thread that it names and how
-// many words of each set follow: 1 or 2. done says that the call ends with err.
-func (t Thread) capHeader(hdr, data mm.Addr) (o *task.Thread, words int, done bool, err error) {
+// many words of each set follow: 1 or 2. own says that it has to be the caller,
+// done that the call ends with err.
+func (t Thread) capHeader(hdr, data mm.Addr, own bool) (o *task.Thread, words int, done bool, err error) {
 	var b [8]byte
 	if err := t.copyIn(b[:], hdr); err != nil {
 		return nil, 0, true, err
@@ -303,6 +307,9 @@ func (t Thread) capHeader(hdr, data mm.Addr) (o *task.Thread, words int, done bo
 		return nil, 0, true, unix.EINVAL
 	}
 	pid := int32(le.Uint32(b[4:]))
+	if own && pid != 0 && int(pid) != t.TID {
+		return nil, 0, true, unix.EPERM
+	}
 	if pid < 0 {
 		return nil, 0, true, unix.EINVAL
 	}
@@ -312,7 +319,7 @@ func (t Thread) capHeader(hdr, data mm.Addr) (o *task.Thread, words int, done bo
 
 // capget returns capabilities (capget(2)).
 func (t Thread) capget(hdr, data mm.Addr) error {
-	o, words, done, err := t.capHeader(hdr, data)
+	o, words, done, err := t.capHeader(hdr, data, false)
 	if done || data == 0 {
 		return err
 	}
@@ -328,12 +335,9 @@ func (t Thread) capget(hdr, data mm.Addr) error {
 
 // capset sets the caller's capabilities (capget(2)).
 func (t Thread) capset(hdr, data mm.Addr) error {
-	o, words, done, err := t.capHeader(hdr, data)
+	_, words, done, err := t.capHeader(hdr, data, true)
 	if done {
 		return err
-	}
-	if o != t.Thread {
-		return unix.EPERM
 	}
 	var b [24]byte
 	if err := t.copyIn(b[:12*words], data); err != nil {

@@ -2,6 +2,7 @@ package syscalls
 
 import (
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -47,7 +48,11 @@ func (t Thread) execveat(dirfd int32, path, argv, envp mm.Addr, flags int32) err
 	if len(args) == 0 {
 		args = []string{""} // since Linux 5.18
 	}
-	return t.Exec(f, shown, args, env)
+	hidden := false
+	if strings.HasPrefix(shown, "/dev/fd/") && dirfd != unix.AT_FDCWD {
+		hidden, _ = t.Files().Cloexec(int(dirfd))
+	}
+	return t.Exec(f, shown, hidden, args, env)
 }
 
 // openExec opens what is to be executed and returns the name by which the

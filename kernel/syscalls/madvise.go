@@ -45,6 +45,24 @@ func (t Thread) msync(addr mm.Addr, length uint64, flags int32) error {
 	return t.AddressSpace().Sync(addr, length, int(flags))
 }
 
+// process_mrelease frees the memory of a process that is being killed
+// (process_mrelease(2)). Nothing need be done: it ends as soon as it can.
+func (t Thread) process_mrelease(pidfd int32, flags uint32) error {
+	if flags != 0 {
+		return unix.EINVAL
+	}
+	p, err := t.pidfdProcess(pidfd)
+	switch {
+	case err != nil:
+		return err
+	case p.Ended():
+		return unix.ESRCH
+	case !p.Exiting():
+		return unix.EINVAL
+	}
+	return nil
+}
+
 // process_madvise gives advice about another process's memory
 // (process_madvise(2)): what costs that process time but no data.
 func (t Thread) process_madvise(pidfd int32, vec mm.Addr, n uint64, advice int32, flags uint32) (int, error) {

@@ -130,14 +130,23 @@ func (t Thread) prctl(op int32, a2, a3, a4, a5 uint64) (int, error) {
 	case unix.PR_SET_SECCOMP:
 		return 0, t.setSeccomp(a2, mm.Addr(a3))
 	case unix.PR_MCE_KILL:
-		if a4|a5 != 0 || a2 > 1 {
+		if a4|a5 != 0 || a2 > unix.PR_MCE_KILL_SET || a2 == unix.PR_MCE_KILL_CLEAR && a3 != 0 || a3 > unix.PR_MCE_KILL_DEFAULT {
 			return 0, unix.EINVAL
 		}
+		policy := uint32(unix.PR_MCE_KILL_DEFAULT)
+		if a2 == unix.PR_MCE_KILL_SET {
+			policy = uint32(a3)
+		}
+		p.SetMCEKill(policy)
 	case unix.PR_MCE_KILL_GET:
 		if a2|rest != 0 {
 			return 0, unix.EINVAL
 		}
-		return unix.PR_MCE_KILL_DEFAULT, nil
+		return int(p.MCEKill()), nil
+	case unix.PR_SET_SYSCALL_USER_DISPATCH:
+		if a2 != unix.PR_SYS_DISPATCH_OFF || rest != 0 {
+			return 0, unix.EINVAL // calls cannot be dispatched to the program
+		}
 	case unix.PR_SET_THP_DISABLE:
 		if rest != 0 {
 			return 0, unix.EINVAL

@@ -300,10 +300,17 @@ func (t Thread) timer_create(clockid int32, sevp, id mm.Addr) error {
 			return unix.EINVAL
 		}
 	}
-	if pid, thread, ok := cpuClockOf(clockid); ok && pid == 0 {
+	if pid, thread, ok := cpuClockOf(clockid); ok {
+		o := t.Thread
+		if pid != 0 {
+			o = task.FindThread(pid)
+		}
+		if o == nil || o.Process != t.Process || !thread && pid != 0 && pid != t.TGID() {
+			return unix.EINVAL
+		}
 		s.Clock = unix.CLOCK_PROCESS_CPUTIME_ID
 		if thread {
-			s.Clock = unix.CLOCK_THREAD_CPUTIME_ID
+			s.Clock, s.CPUOf = unix.CLOCK_THREAD_CPUTIME_ID, o
 		}
 	}
 	n, err := t.TimerCreate(s)

@@ -311,6 +311,7 @@ var table = [tableSize]handler{
 	439: call_faccessat2,
 	440: call_process_madvise,
 	441: call_epoll_pwait2,
+	448: call_process_mrelease,
 	449: call_futex_waitv,
 }
 
@@ -2378,6 +2379,10 @@ func call_process_madvise(t Thread) (uintptr, error) {
 func call_epoll_pwait2(t Thread) (uintptr, error) {
 	r, err := t.epoll_pwait2(int32(t.RDI), mm.Addr(t.RSI), int32(t.RDX), mm.Addr(t.R10), mm.Addr(t.R8), uint64(t.R9))
 	return uintptr(r), err
+}
+
+func call_process_mrelease(t Thread) (uintptr, error) {
+	return 0, t.process_mrelease(int32(t.RDI), uint32(t.RSI))
 }
 
 func call_futex_waitv(t Thread) (uintptr, error) {

@@ -54,14 +54,15 @@ func (a *CloneArgs) check(t *Thread) error {
 		f&unix.CLONE_PIDFD != 0 && f&(unix.CLONE_THREAD|unix.CLONE_DETACHED) != 0,
 		f&unix.CLONE_SYSVSEM != 0 && f&unix.CLONE_NEWIPC != 0,
 		f&unix.CLONE_NEWUSER != 0, // a kernel without CONFIG_USER_NS
-		f&cloneIntoCgroup != 0,
-		a.ExitSignal < 0 || a.ExitSignal > NSignals:
+		a.ExitSignal < 0:
 		return unix.EINVAL
 	case f&cloneNamespaces != 0:
 		if t.Cred().Has(unix.CAP_SYS_ADMIN) {
 			return unix.EINVAL // there are no namespaces
 		}
 		return unix.EPERM
+	case f&cloneIntoCgroup != 0:
+		return unix.EBADF // no descriptor is of a cgroup
 	}
 	if a.SetTID != 0 && !t.Cred().Has(unix.CAP_SYS_ADMIN) && !t.Cred().Has(unix.CAP_CHECKPOINT_RESTORE) {
 		return unix.EPERM

@@ -93,7 +93,7 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 			p.mu.Unlock()
 			t.traceSignal(si)
 			return act, true
-		case act.ignores(sig):
+		case act.ignores(sig), si.inside != 0 && p.tgid == 1:
 			p.mu.Unlock()
 			t.traceSignal(si)
 		case maskStop.Has(sig):

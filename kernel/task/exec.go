@@ -49,7 +49,7 @@ func openExecPath(c vfs.Caller, p vfs.Path) (*vfs.File, error) {
 func OpenExecFile(c vfs.Caller, f *vfs.File) (*vfs.File, error) { return openExecPath(c, f.Path) }
 
 // load fills as with a program whose files nobody may write meanwhile.
-func (t *Thread) load(as *mm.AddressSpace, f *vfs.File, path string, argv, envp []string, c *cred.Cred) (*loader.Program, error) {
+func (t *Thread) load(as *mm.AddressSpace, f *vfs.File, path string, hidden bool, argv, envp []string, c *cred.Cred) (*loader.Program, error) {
 	p := t.Process
 	p.applyMemoryLimits(as)
 	stack := p.Limit(RlimitStack)
@@ -64,7 +64,7 @@ func (t *Thread) load(as *mm.AddressSpace, f *vfs.File, path string, argv, envp 
 		Open: func(path string) (*vfs.File, error) {
 			return OpenExec(t, nil, path, vfs.Follow)
 		},
-		File: f, Path: path, Argv: argv, Envp: envp,
+		File: f, Path: path, Hidden: hidden, Argv: argv, Envp: envp,
 		Cred: c, StackLimit: stack, NoRandomize: fixed,
 	})
 	if err != nil {
@@ -95,9 +95,9 @@ func shareExe(f *vfs.File) *vfs.File {
 }
 
 // Exec replaces the program of the calling process, as execve(2). f was opened
-// by OpenExec; it stays the caller's. On success the registers are those of
-// the new program.
-func (t *Thread) Exec(f *vfs.File, path string, argv, envp []string) error {
+// by OpenExec; it stays the caller's; hidden says that path is of a descriptor
+// that closes. On success the registers are those of the new program.
+func (t *Thread) Exec(f *vfs.File, path string, hidden bool, argv, envp []string) error {
 	p := t.Process
 	as, err := mm.NewAddressSpace()
 	if err != nil {
@@ -105,7 +105,7 @@ func (t *Thread) Exec(f *vfs.File, path string, argv, envp []string) error {
 	}
 	c := execCred(t.Cred())
 	old := t.TID
-	prog, err := t.load(as, f, path, argv, envp, c)
+	prog, err := t.load(as, f, path, hidden, argv, envp, c)
 	if err == nil {
 		if err = t.dethread(); err != nil {
 			putExe(prog.File)
@@ -146,7 +146,11 @@ func (t *Thread) Exec(f *vfs.File, path string, argv, envp []string) error {
 	p.exitSignal = int(unix.SIGCHLD)
 	tasks.mu.Unlock()
 	t.cred.Store(c)
-	p.dumpable.Store(1)
+	dumpable := int32(1)
+	if c.EUID != c.UID || c.EGID != c.GID || vfs.Access(c, f.Path.Mount, f.Inode, unix.R_OK) != nil {
+		dumpable = 0 // fs.suid_dumpable
+	}
+	p.dumpable.Store(dumpable)
 	t.altstack, t.restart = AltStack{}, nil
 	t.SetName(baseName(path))
 	t.startRegisters(prog)
@@ -287,7 +291,7 @@ func (t *Thread) Start(path string, argv, envp []string) error {
 		return err
 	}
 	c := execCred(t.Cred())
-	prog, err := t.load(as, f, path, argv, envp, c)
+	prog, err := t.load(as, f, path, false, argv, envp, c)
 	if err != nil {
 		as.Put()
 		return err

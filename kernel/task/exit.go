@@ -286,7 +286,7 @@ func (p *Process) report() {
 		return
 	}
 	auto := false
-	if sig := p.exitSignal; sig != 0 {
+	if sig := p.exitSignal; sig != 0 && sig <= NSignals { // clone(2) does not check it
 		p.mu.Lock()
 		si := p.childInfo(exitCode(p.exitStatus))
 		p.mu.Unlock()

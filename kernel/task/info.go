@@ -313,7 +313,9 @@ func Compare(a, b *Thread, kind int, idx1, idx2 uint64) (int, error) {
 		x, y = a.peekFS(), b.peekFS()
 	case kcmpSighand:
 		x, y = a.Process.peekHandlers(), b.Process.peekHandlers()
-	case kcmpIO, kcmpSysvsem:
+	case kcmpSysvsem:
+		x, y = a.peekSemUndo(), b.peekSemUndo()
+	case kcmpIO:
 		return 0, unix.EOPNOTSUPP
 	default:
 		return 0, unix.EINVAL
@@ -325,6 +327,12 @@ func Compare(a, b *Thread, kind int, idx1, idx2 uint64) (int, error) {
 		return 1, nil
 	}
 	return 2, nil
+}
+
+func (t *Thread) peekSemUndo() any {
+	t.Process.mu.Lock()
+	defer t.Process.mu.Unlock()
+	return t.semUndo
 }
 
 func (p *Process) peekMem() any {
@@ -350,3 +358,10 @@ func (t *Thread) peekFS() any {
 	defer t.Process.mu.Unlock()
 	return t.fs
 }
+
+// MCEKill and SetMCEKill are PR_MCE_KILL_GET and PR_MCE_KILL. There are no
+// machine checks.
+func (p *Process) MCEKill() uint32 { return p.mceKill.Load() ^ unix.PR_MCE_KILL_DEFAULT }
+
+// SetMCEKill is described at MCEKill.
+func (p *Process) SetMCEKill(v uint32) { p.mceKill.Store(v ^ unix.PR_MCE_KILL_DEFAULT) }

@@ -96,7 +96,17 @@ func (t *Thread) KillProcess(p *Process, si *SigInfo) error {
 	if si.Signo == 0 {
 		return nil
 	}
-	return p.Signal(si)
+	return p.Signal(t.marked(p, si))
+}
+
+// marked is si as t sends it to p.
+func (t *Thread) marked(p *Process, si *SigInfo) *SigInfo {
+	if p.tgid != 1 || p == t.Process {
+		return si
+	}
+	inside := *si
+	inside.inside = 1
+	return &inside
 }
 
 // SignalMessage sends the signal that tells of a message in a queue
@@ -127,7 +137,7 @@ func (t *Thread) KillThread(tgid, tid int, si *SigInfo) error {
 	if err := t.mayKill(target, int(si.Signo)); err != nil || si.Signo == 0 {
 		return err
 	}
-	return target.Signal(si)
+	return target.Signal(t.marked(target.Process, si))
 }
 
 // SignalGroup sends a signal from the kernel to a process group (a terminal's
@@ -136,7 +146,11 @@ func SignalGroup(pgid, sig int) {
 	tasks.mu.RLock()
 	defer tasks.mu.RUnlock()
 	if g := lookup(pgid).group; g != nil {
-		g.signal(&SigInfo{Signo: int32(sig), Code: siKernel})
+		si := SigInfo{Signo: int32(sig), Code: siKernel}
+		if sig == int(unix.SIGHUP) {
+			si.inside = 1
+		}
+		g.signal(&si)
 	}
 }
 

@@ -36,6 +36,13 @@ func (p *Process) Ended() bool {
 	return p.state != alive
 }
 
+// Exiting reports whether the process has begun to end.
+func (p *Process) Exiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exiting || p.live == 0
+}
+
 // Reaped reports whether the process has been waited for.
 func (p *Process) Reaped() bool {
 	tasks.mu.RLock()

@@ -9,7 +9,10 @@ import (
 // SemUndo is the thread's list of semaphore adjustments.
 func (t *Thread) SemUndo() *ipc.UndoList {
 	if t.semUndo == nil {
-		t.semUndo = ipc.NewUndoList()
+		u := ipc.NewUndoList()
+		t.Process.mu.Lock()
+		t.semUndo = u
+		t.Process.mu.Unlock()
 	}
 	return t.semUndo
 }
@@ -18,7 +21,9 @@ func (t *Thread) SemUndo() *ipc.UndoList {
 // of those that share them, leaves.
 func (t *Thread) dropSemUndo() {
 	if u := t.semUndo; u != nil {
+		t.Process.mu.Lock()
 		t.semUndo = nil
+		t.Process.mu.Unlock()
 		u.Put(t.Process.tgid)
 	}
 }

@@ -79,8 +79,22 @@ const (
 // SigInfo is siginfo_t of amd64: 128 bytes, Fields being its union.
 type SigInfo struct {
 	Signo, Errno, Code int32
-	_                  int32
-	Fields             [14]uint64
+	// inside is not 0 for signals from which the first process is protected:
+	// those of other processes and of terminals that hang up. It lies in what
+	// programs see as padding and is 0 there.
+	inside int32
+	Fields [14]uint64
+}
+
+// shielded reports whether a signal from inside the machine is kept from the
+// first process: where the default action would end or stop it, as on Linux.
+// What its own code causes and what the user sends from outside is not, for
+// the first process may be any program, which knows nothing of being init. A
+// blocked signal is kept, since the program may wait for it. mu is held.
+func (p *Process) shielded(si *SigInfo) bool {
+	sig := int(si.Signo)
+	return si.inside != 0 && p.tgid == 1 && sig != int(unix.SIGCONT) && p.handlers.get(sig).Handler == sigDfl &&
+		(maskKill.Has(sig) || !p.leader.blocked.Has(sig))
 }
 
 // setSender fills in si_pid and si_uid.
@@ -416,7 +430,7 @@ func (p *Process) queueShared(si *SigInfo) error { return p.queueSharedElement(s
 func (p *Process) queueSharedElement(si *SigInfo, timer *queued) error {
 	sig := int(si.Signo)
 	t := p.leader
-	if !t.prepare(sig) {
+	if p.shielded(si) || !t.prepare(sig) {
 		return nil
 	}
 	if sig == int(unix.SIGKILL) {
@@ -455,7 +469,7 @@ func (p *Process) taker(sig int) *Thread {
 // queueThread sends a signal to one thread. mu is held.
 func (t *Thread) queueThread(si *SigInfo, timer *queued) error {
 	sig := int(si.Signo)
-	if t.gone || !t.prepare(sig) {
+	if t.gone || t.Process.shielded(si) || !t.prepare(sig) {
 		return nil
 	}
 	if sig == int(unix.SIGKILL) {

@@ -81,8 +81,9 @@ type Process struct {
 	exitStatus int    // as wait4 returns it, once exiting or a zombie
 	crash      *Crash // of the fatal signal, if its cause is known
 
-	subreaper   atomic.Bool // PR_SET_CHILD_SUBREAPER
-	thpDisabled atomic.Bool // PR_SET_THP_DISABLE
+	subreaper   atomic.Bool   // PR_SET_CHILD_SUBREAPER
+	thpDisabled atomic.Bool   // PR_SET_THP_DISABLE
+	mceKill     atomic.Uint32 // PR_MCE_KILL, exclusive or'ed with its default
 	dumpable    atomic.Int32
 	personality atomic.Uint32
 	oomScoreAdj atomic.Int32

@@ -90,6 +90,6 @@ func HangupSession(sid int) {
 	if leader == nil {
 		return
 	}
-	_ = leader.Signal(&SigInfo{Signo: int32(unix.SIGHUP), Code: siKernel})
+	_ = leader.Signal(&SigInfo{Signo: int32(unix.SIGHUP), Code: siKernel, inside: 1})
 	_ = leader.Signal(&SigInfo{Signo: int32(unix.SIGCONT), Code: siKernel})
 }

@@ -146,9 +146,10 @@ type posixTimer struct {
 
 // TimerSpec says what timer_create(2) makes.
 type TimerSpec struct {
-	Clock  int32 // CLOCK_*; CPU clocks are the caller's own
-	Signo  int   // 0 for SIGEV_NONE
-	Thread int   // tid for SIGEV_THREAD_ID, else 0
+	Clock  int32   // CLOCK_*; CPU clocks are the caller's own
+	CPUOf  *Thread // another thread of the process, for CLOCK_THREAD_CPUTIME_ID
+	Signo  int     // 0 for SIGEV_NONE
+	Thread int     // tid for SIGEV_THREAD_ID, else 0
 	Value  uint64
 	// DefaultValue makes the timer's number the value.
 	DefaultValue bool
@@ -163,7 +164,9 @@ func (t *Thread) TimerCreate(s TimerSpec) (int, error) {
 	switch s.Clock {
 	case unix.CLOCK_PROCESS_CPUTIME_ID:
 	case unix.CLOCK_THREAD_CPUTIME_ID:
-		pt.cpuOf = t
+		if pt.cpuOf = s.CPUOf; pt.cpuOf == nil {
+			pt.cpuOf = t
+		}
 	case unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_REALTIME_COARSE, unix.CLOCK_MONOTONIC_COARSE:
 		return 0, unix.EOPNOTSUPP
 	default:

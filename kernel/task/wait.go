@@ -73,7 +73,6 @@ func (t *Thread) collect(w *WaitFor) (r WaitResult, candidates bool) {
 		if pt != nil && pt.tracer.Process == t.Process || !t.eligible(c, w) {
 			continue
 		}
-		candidates = true
 		if c.state == zombie {
 			if pt != nil {
 				continue // first its tracer must see it
@@ -81,8 +80,9 @@ func (t *Thread) collect(w *WaitFor) (r WaitResult, candidates bool) {
 			if w.Options&unix.WEXITED != 0 {
 				return t.collectZombie(c, w.Options&unix.WNOWAIT == 0), true
 			}
-			continue
+			continue // there is nothing more to come
 		}
+		candidates = true
 		if w.Options&(unix.WSTOPPED|unix.WCONTINUED) != 0 {
 			if r := c.collectStop(w.Options); r.PID != 0 {
 				return r, true
