@@ -14,6 +14,7 @@ import (
 	"husk/kernel/fs/pseudo"
 	"husk/kernel/fs/sys"
 	"husk/kernel/fs/tmpfs"
+	"husk/kernel/inet"
 	"husk/kernel/mqueue"
 	"husk/kernel/pipe"
 	"husk/kernel/task"
@@ -134,6 +135,7 @@ func (m *machine) registerFilesystems() {
 	sys.Register()
 	pipe.Register()
 	unixsock.Register()
+	inet.Register()
 	useStack()
 	tty.Register()
 	tty.SignalGroup, tty.HangupSession, tty.ReleaseSession = task.SignalGroup, task.HangupSession, task.ReleaseSession

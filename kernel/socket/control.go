@@ -100,23 +100,22 @@ func EncodeControl(t Table, m *Message, room int, cloexec bool, limit uint64) []
 		binary.NativeEndian.PutUint32(p[:], uint32(m.Creds.PID))
 		binary.NativeEndian.PutUint32(p[4:], m.Creds.UID)
 		binary.NativeEndian.PutUint32(p[8:], m.Creds.GID)
-		out = appendControl(out, m, room, unix.SCM_CREDENTIALS, p[:])
+		out = appendControl(out, m, room, unix.SOL_SOCKET, unix.SCM_CREDENTIALS, p[:])
 	}
 	if len(m.Rights) > 0 {
 		out = encodeRights(out, t, m, room, cloexec, limit)
 	}
-	if len(m.Control) > 0 {
-		if len(out)+len(m.Control) > room {
-			m.Flags |= unix.MSG_CTRUNC
-		} else {
-			out = append(out, m.Control...)
-		}
+	for p := m.Control; len(p) >= headerSize; {
+		n := int(binary.NativeEndian.Uint64(p))
+		level, typ := binary.NativeEndian.Uint32(p[8:]), binary.NativeEndian.Uint32(p[12:])
+		out = appendControl(out, m, room, int(level), int(typ), p[headerSize:n])
+		p = p[align(n):]
 	}
 	return out
 }
 
-// appendControl appends one message of SOL_SOCKET, cut to what fits.
-func appendControl(out []byte, m *Message, room, typ int, data []byte) []byte {
+// appendControl appends one message, cut to what fits.
+func appendControl(out []byte, m *Message, room, level, typ int, data []byte) []byte {
 	left := room - len(out)
 	if left < headerSize {
 		m.Flags |= unix.MSG_CTRUNC
@@ -128,7 +127,7 @@ func appendControl(out []byte, m *Message, room, typ int, data []byte) []byte {
 		n = left
 	}
 	out = binary.NativeEndian.AppendUint64(out, uint64(n))
-	out = binary.NativeEndian.AppendUint32(out, unix.SOL_SOCKET)
+	out = binary.NativeEndian.AppendUint32(out, uint32(level))
 	out = binary.NativeEndian.AppendUint32(out, uint32(typ))
 	out = append(out, data[:n-headerSize]...)
 	for len(out)%8 != 0 && len(out) < room {
@@ -163,5 +162,5 @@ func encodeRights(out []byte, t Table, m *Message, room int, cloexec bool, limit
 	if len(fds) == 0 {
 		return out
 	}
-	return appendControl(out, m, room, unix.SCM_RIGHTS, fds)
+	return appendControl(out, m, room, unix.SOL_SOCKET, unix.SCM_RIGHTS, fds)
 }

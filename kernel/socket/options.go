@@ -24,6 +24,8 @@ const (
 type Options struct {
 	Domain, Type, Protocol int // never change
 
+	Inode atomic.Uint64 // of its file; 0 before it has one
+
 	SendBuffer, RecvBuffer   atomic.Int32
 	PassCred                 atomic.Bool
 	Listening                atomic.Bool
@@ -34,7 +36,56 @@ type Options struct {
 	flags                    atomic.Uint64
 	priority, mark, peekOff  atomic.Int32
 	timestamping             atomic.Int32
+	sendLocked, recvLocked   atomic.Bool
+	cpu                      atomic.Int32 // SO_INCOMING_CPU
 }
+
+// Inherit takes over what a connection has from the socket that listened.
+func (o *Options) Inherit(l *Options) {
+	o.Domain, o.Type, o.Protocol = l.Domain, l.Type, l.Protocol
+	o.SendBuffer.Store(l.SendBuffer.Load())
+	o.RecvBuffer.Store(l.RecvBuffer.Load())
+	o.sendLocked.Store(l.sendLocked.Load())
+	o.recvLocked.Store(l.recvLocked.Load())
+	o.PassCred.Store(l.PassCred.Load())
+	o.recvTimeout.Store(l.recvTimeout.Load())
+	o.sendTimeout.Store(l.sendTimeout.Load())
+	o.lowat.Store(l.lowat.Load())
+	o.linger.Store(l.linger.Load())
+	o.flags.Store(l.flags.Load())
+	o.priority.Store(l.priority.Load())
+	o.mark.Store(l.mark.Load())
+	o.peekOff.Store(l.peekOff.Load())
+	o.timestamping.Store(l.timestamping.Load())
+}
+
+// Linger is SO_LINGER: whether it is on, and for how many seconds.
+func (o *Options) Linger() (on bool, seconds int) {
+	l := o.linger.Load()
+	return l&1 != 0, int(l >> 1)
+}
+
+// Lowat is SO_RCVLOWAT.
+func (o *Options) Lowat() int { return int(o.lowat.Load()) }
+
+// SendLocked and RecvLocked report whether the program has chosen the size of
+// a buffer.
+func (o *Options) SendLocked() bool { return o.sendLocked.Load() }
+
+// RecvLocked is described at SendLocked.
+func (o *Options) RecvLocked() bool { return o.recvLocked.Load() }
+
+// Mark is SO_MARK, Priority SO_PRIORITY.
+func (o *Options) Mark() int32 { return o.mark.Load() }
+
+// Priority is SO_PRIORITY.
+func (o *Options) Priority() int32 { return o.priority.Load() }
+
+// SetPriority sets SO_PRIORITY, as IP_TOS does.
+func (o *Options) SetPriority(n int32) { o.priority.Store(n) }
+
+// ReceiveTimeout is SO_RCVTIMEO, for calls of a family of its own.
+func (o *Options) ReceiveTimeout() int64 { return o.recvTimeout.Load() }
 
 // Init sets what a fresh socket has.
 func (o *Options) Init(domain, typ, protocol int) {
@@ -43,6 +94,7 @@ func (o *Options) Init(domain, typ, protocol int) {
 	o.RecvBuffer.Store(defaultBuffer)
 	o.lowat.Store(1)
 	o.peekOff.Store(-1)
+	o.cpu.Store(-1)
 }
 
 // SetError stores an error that the next call or SO_ERROR reports.
@@ -99,8 +151,8 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 	}
 	n := int32(binary.NativeEndian.Uint32(v))
 	if name >= 0 && name < 64 && uint64(boolean)>>name&1 != 0 {
-		if name == unix.SO_ZEROCOPY && (o.Domain == unix.AF_UNIX || n < 0 || n > 1) {
-			return unix.EOPNOTSUPP
+		if name == unix.SO_ZEROCOPY {
+			return unix.EOPNOTSUPP // sent data is always copied here
 		}
 		if name == unix.SO_REUSEPORT && n != 0 && o.Domain != unix.AF_INET && o.Domain != unix.AF_INET6 {
 			return unix.EOPNOTSUPP
@@ -128,6 +180,7 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 			n = max(n, 0)
 		}
 		o.SendBuffer.Store(bufferSize(n, minSendBuffer, name == unix.SO_SNDBUFFORCE))
+		o.sendLocked.Store(true)
 	case unix.SO_RCVBUF, unix.SO_RCVBUFFORCE:
 		if name == unix.SO_RCVBUFFORCE {
 			if !admin {
@@ -136,6 +189,7 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 			n = max(n, 0)
 		}
 		o.RecvBuffer.Store(bufferSize(n, minRecvBuffer, name == unix.SO_RCVBUFFORCE))
+		o.recvLocked.Store(true)
 	case unix.SO_PRIORITY:
 		if (n < 0 || n > 6) && !admin && !c.Cred().Has(unix.CAP_NET_RAW) {
 			return unix.EPERM
@@ -164,6 +218,8 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 		o.lowat.Store(max(n, 1))
 	case unix.SO_PEEK_OFF:
 		o.peekOff.Store(n)
+	case unix.SO_INCOMING_CPU:
+		o.cpu.Store(n)
 	case unix.SO_BSDCOMPAT: // obsolete and ignored
 	case unix.SO_TIMESTAMPING:
 		o.timestamping.Store(n)
@@ -260,7 +316,7 @@ func (o *Options) Get(name int, v []byte) (int, error) {
 	case unix.SO_PEEK_OFF:
 		n = o.peekOff.Load()
 	case unix.SO_INCOMING_CPU:
-		n = -1
+		n = o.cpu.Load()
 	case unix.SO_BUSY_POLL, unix.SO_BSDCOMPAT:
 	case unix.SO_TIMESTAMPING:
 		n = o.timestamping.Load()

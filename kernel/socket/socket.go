@@ -170,7 +170,9 @@ func Pair(c vfs.Caller, family, typ, protocol int) (*vfs.File, *vfs.File, error)
 
 // NewFile makes the open file of a socket; of flags SOCK_NONBLOCK counts.
 func NewFile(s Socket, flags int) *vfs.File {
-	return vfs.NewFile(vfs.NewAnonPath("socket:", unix.S_IFSOCK|0o777), unix.O_RDWR|uint32(flags&unix.SOCK_NONBLOCK), s)
+	f := vfs.NewFile(vfs.NewAnonPath("socket:", unix.S_IFSOCK|0o777), unix.O_RDWR|uint32(flags&unix.SOCK_NONBLOCK), s)
+	s.Common().Inode.Store(f.Inode.Ino)
+	return f
 }
 
 // Of returns the socket behind f, or ENOTSOCK.
@@ -215,12 +217,14 @@ func Recv(c vfs.Caller, f *vfs.File, s Socket, b *mm.Buffer, m *Message, flags i
 	}
 	timeout := s.Common().recvTimeout.Load()
 	err = block(c, s.Queue(f), wait.In|wait.RdNorm|wait.RdHup, timeout, func() error {
-		k, err := s.Recv(c, b, m, flags)
-		n += k
-		if err == nil && k > 0 && all && b.Len() > 0 && m.Rights == nil {
-			return unix.EAGAIN
+		for {
+			k, err := s.Recv(c, b, m, flags)
+			n += k
+			// What came meanwhile may have been announced already.
+			if err != nil || k == 0 || !all || b.Len() == 0 || m.Rights != nil {
+				return err
+			}
 		}
-		return err
 	})
 	return result(n, err)
 }

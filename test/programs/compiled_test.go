@@ -105,6 +105,15 @@ func TestKernelInterfacesBehaveAsOnLinux(t *testing.T) {
 	}
 }
 
+func TestSocketsBehaveAsOnLinux(t *testing.T) {
+	for _, cpus := range []int{1, 2} {
+		t.Run("cpus="+strconv.Itoa(cpus), func(t *testing.T) {
+			program := compile(t, "gcc", "inet.c", "inet", "-O1", "-w")
+			compare(t, "x", []string{"--cpus", strconv.Itoa(cpus)}, program)
+		})
+	}
+}
+
 func TestCrashEndsWithTheSignalAndAReport(t *testing.T) {
 	program := compile(t, "gcc", "crash.c", "crash", "-O1", "-g")
 	signals := map[string]string{
