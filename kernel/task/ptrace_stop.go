@@ -58,6 +58,7 @@ func (t *Thread) traceStop(pt *ptrace, code int, why int32, si *SigInfo, message
 	}
 	sig = pt.data
 	t.setStep(pt)
+	t.recalcFrom() // signals that found the thread stopped
 	p.mu.Unlock()
 	return sig, true
 }
