@@ -61,6 +61,13 @@ type Filter struct {
 	strict bool
 	total  int // instructions of all, as Linux counts them
 	count  int
+	users  atomic.Int64 // threads, and filters on top that have users
+
+	// Listener is who decides about calls with the result Notify, nil when
+	// nobody does; OnUnused is called when the last user is gone. They are set
+	// before the filter is used.
+	Listener any
+	OnUnused func()
 
 	// known and allow say of which calls it is known whether they are allowed
 	// whatever their arguments, and of which they are.
@@ -93,6 +100,34 @@ func New(program []byte, prev *Filter) (*Filter, error) {
 		return nil, unix.ENOMEM
 	}
 	return f, nil
+}
+
+// Use counts one more thread that has the filter, Drop one less.
+func (f *Filter) Use() {
+	for f != nil && f.users.Add(1) == 1 {
+		f = f.prev
+	}
+}
+
+// Drop is described at Use.
+func (f *Filter) Drop() {
+	for f != nil && f.users.Add(-1) == 0 {
+		if f.OnUnused != nil {
+			f.OnUnused()
+		}
+		f = f.prev
+	}
+}
+
+// Unused reports whether no thread has the filter.
+func (f *Filter) Unused() bool { return f.users.Load() == 0 }
+
+// Listened reports whether f or a filter below it has a listener.
+func (f *Filter) Listened() bool {
+	for f != nil && f.Listener == nil {
+		f = f.prev
+	}
+	return f != nil
 }
 
 // Strict reports whether f is strict mode.
@@ -150,20 +185,21 @@ func (f *Filter) Allows(nr uint64) bool {
 	return all
 }
 
-// Run returns the result that takes precedence among those of all programs.
-func (f *Filter) Run(d *Data) uint32 {
+// Run returns the result that takes precedence among those of all programs, and
+// the filter whose it is if it does not allow the call.
+func (f *Filter) Run(d *Data) (result uint32, by *Filter) {
 	if f.strict {
 		switch d.NR {
 		case unix.SYS_READ, unix.SYS_WRITE, unix.SYS_EXIT, unix.SYS_RT_SIGRETURN:
-			return Allow
+			return Allow, nil
 		}
-		return KillThread
+		return KillThread, f
 	}
-	result := uint32(Allow)
+	result = Allow
 	for ; f != nil; f = f.prev {
 		if r := run(f.prog, d); int32(r&ActionMask) < int32(result&ActionMask) {
-			result = r
+			result, by = r, f
 		}
 	}
-	return result
+	return result, by
 }

@@ -27,7 +27,7 @@ func (t Thread) seccomp(op, flags uint32, args mm.Addr) (int, error) {
 			return 0, err
 		}
 		switch le.Uint32(b[:]) {
-		case seccomp.KillProcess, seccomp.KillThread, seccomp.Trap, seccomp.Errno, seccomp.Trace, seccomp.Log, seccomp.Allow:
+		case seccomp.KillProcess, seccomp.KillThread, seccomp.Trap, seccomp.Errno, seccomp.Notify, seccomp.Trace, seccomp.Log, seccomp.Allow:
 			return 0, nil
 		}
 		return 0, unix.EOPNOTSUPP
@@ -69,9 +69,11 @@ func (t Thread) seccompFilter(flags uint32, args mm.Addr) (int, error) {
 	const (
 		sync      = unix.SECCOMP_FILTER_FLAG_TSYNC
 		syncESRCH = unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
-		known     = sync | syncESRCH | unix.SECCOMP_FILTER_FLAG_LOG | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+		listen    = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+		killable  = 1 << 5 // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+		known     = listen | killable | sync | syncESRCH | unix.SECCOMP_FILTER_FLAG_LOG | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 	)
-	if flags&^known != 0 {
+	if flags&^known != 0 || flags&(sync|syncESRCH|listen) == sync|listen || flags&(killable|listen) == killable {
 		return 0, unix.EINVAL
 	}
 	var b [16]byte
@@ -98,13 +100,25 @@ func (t Thread) seccompFilter(flags uint32, args mm.Addr) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	fd := 0
+	if flags&listen != 0 {
+		if prev != nil && prev.Listened() {
+			return 0, unix.EBUSY
+		}
+		if fd, err = t.install(task.NewListener(f), true); err != nil {
+			return 0, err
+		}
+	}
 	if tid := t.SetFilter(f, flags&sync != 0); tid != 0 {
+		if flags&listen != 0 {
+			_ = t.Files().Close(t, fd)
+		}
 		if flags&syncESRCH != 0 {
 			return 0, unix.ESRCH
 		}
 		return tid, nil
 	}
-	return 0, nil
+	return fd, nil
 }
 
 // ptraceSeccompGetFilter serves PTRACE_SECCOMP_GET_FILTER: program number i, the

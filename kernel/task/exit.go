@@ -67,6 +67,7 @@ func (t *Thread) exit() {
 	p.exitStats.addThread(t)
 	countEnded(t)
 	stopped := t.leaveStop()
+	t.dropFilter()
 	t.pending.discard(^SigSet(0))
 	if last {
 		p.shared.discard(^SigSet(0))

@@ -40,7 +40,7 @@ func (t *Thread) runFilter(first bool) bool {
 		NR: int32(t.OrigRAX), Arch: seccomp.Arch, IP: t.RIP,
 		Args: [6]uint64{t.RDI, t.RSI, t.RDX, t.R10, t.R8, t.R9},
 	}
-	result := f.Run(&d)
+	result, by := f.Run(&d)
 	data := result & seccomp.DataMask
 	switch result & seccomp.ActionMask {
 	case seccomp.Allow, seccomp.Log:
@@ -63,7 +63,7 @@ func (t *Thread) runFilter(first bool) bool {
 		}
 		return t.runFilter(false)
 	case seccomp.Notify:
-		return t.notifyFilter(f, &d)
+		return t.notifyFilter(by, &d)
 	case seccomp.KillThread:
 		if f.Strict() {
 			t.endThread(int(unix.SIGKILL))
@@ -152,8 +152,18 @@ func (t *Thread) SetFilter(f *seccomp.Filter, all bool) (conflict int) {
 
 // setFilter is called with Process.mu held.
 func (t *Thread) setFilter(f *seccomp.Filter) {
-	t.filter.Store(f)
+	f.Use()
+	if old := t.filter.Swap(f); old != nil {
+		old.Drop()
+	}
 	t.watch(WatchSeccomp)
+}
+
+// dropFilter is called as the thread ends.
+func (t *Thread) dropFilter() {
+	if f := t.filter.Load(); f != nil {
+		f.Drop()
+	}
 }
 
 // inheritFilter gives a new thread the filter of t. Process.mu is held, so that
@@ -163,6 +173,3 @@ func (t *Thread) inheritFilter(c *Thread) {
 		c.setFilter(f)
 	}
 }
-
-// notifyFilter answers for a listener that does not exist.
-func (t *Thread) notifyFilter(*seccomp.Filter, *seccomp.Data) bool { return false }

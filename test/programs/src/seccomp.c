@@ -12,6 +12,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/ptrace.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <poll.h>
 #include <linux/seccomp.h>
 #include <linux/filter.h>
 #include <linux/audit.h>
@@ -152,6 +155,43 @@ static void tracer(void) {
 	}
 	waitpid(p, &st, 0); status("traced", st);
 }
+static int listener(int nr) {
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	return install(f, 4, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+}
+static void notified(void) {
+	int sv[2]; socketpair(AF_UNIX, SOCK_STREAM, 0, sv); nnp();
+	int l = listener(SYS_getppid); printf("listener %d again %d\n", l >= 0, listener(SYS_getuid));
+	fflush(stdout);
+	pid_t p = fork();
+	if (!p) {
+		close(l); long r = syscall(SYS_getppid, 1, 2, 3); printf("got %ld\n", r); r = syscall(SYS_getppid); printf("got %ld %d\n", r, errno);
+		r = syscall(SYS_getppid); printf("went on %d\n", r == getpgrp() || r > 0); r = syscall(SYS_getppid); printf("descriptor %ld\n", r);
+		r = syscall(SYS_getppid); printf("closed %ld %d\n", r, errno); fflush(stdout); _exit(3);
+	}
+	struct seccomp_notif n; struct seccomp_notif_resp a;
+	struct pollfd pf = {l, POLLIN | POLLOUT};
+	for (int i = 0; i < 4; i++) {
+		memset(&n, i == 0, sizeof n); if (i == 0) { int r = ioctl(l, SECCOMP_IOCTL_NOTIF_RECV, &n); printf("not zero %d %d\n", r, errno); memset(&n, 0, sizeof n); }
+		poll(&pf, 1, -1); printf("poll %x\n", pf.revents);
+		int r = ioctl(l, SECCOMP_IOCTL_NOTIF_RECV, &n); poll(&pf, 1, -1);
+		printf("call %d %d nr %d arch %x arg %llu pid %d poll %x\n", r, i, n.data.nr, n.data.arch, n.data.args[2], n.pid == p, pf.revents);
+		__u64 bad = n.id + 77; printf("valid %d", ioctl(l, SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id)); r = ioctl(l, SECCOMP_IOCTL_NOTIF_ID_VALID, &bad); printf(" %d %d\n", r, errno);
+		memset(&a, 0, sizeof a); a.id = n.id; a.flags = 8; r = ioctl(l, SECCOMP_IOCTL_NOTIF_SEND, &a); printf("flags %d %d\n", r, errno);
+		a.flags = 0; if (i == 0) a.val = 4711; if (i == 1) a.error = -EXDEV; if (i == 2) a.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+		fflush(stdout);
+		if (i == 3) {
+			struct seccomp_notif_addfd d = {.id = n.id, .srcfd = sv[0], .newfd = 50, .flags = SECCOMP_ADDFD_FLAG_SETFD | SECCOMP_ADDFD_FLAG_SEND};
+			r = ioctl(l, SECCOMP_IOCTL_NOTIF_ADDFD, &d); printf("added %d\n", r); fflush(stdout);
+		} else { r = ioctl(l, SECCOMP_IOCTL_NOTIF_SEND, &a); printf("sent %d\n", r); fflush(stdout); }
+	}
+	poll(&pf, 1, -1); printf("last %x\n", pf.revents); fflush(stdout); close(l);
+	int st; waitpid(p, &st, 0); status("notified", st);
+}
 int main(int argc, char **argv) {
 	if (argc > 1) { long r = syscall(SYS_getppid); printf("after exec %ld %d\n", r, errno); return 5; }
 	unsigned a;
@@ -170,6 +210,6 @@ int main(int argc, char **argv) {
 	child("strict", strict_ok); child("strict kill", strict_kill); child("kill process", kill_process);
 	child("kill thread alone", kill_thread_alone); child("kill thread", kill_thread); child("trap", trap);
 	child("errors", errors); child("unprivileged", unprivileged); child("tsync", tsync); child("tsync fails", tsync_fails);
-	child("arguments", arguments); child("tracer", tracer);
+	child("arguments", arguments); child("tracer", tracer); child("notified", notified);
 	return 0;
 }
