@@ -130,19 +130,18 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 func (t *Thread) fatal(sig int, si *SigInfo) {
 	p := t.Process
 	var crash *Crash
-	status := sig
 	if maskCore.Has(sig) {
-		if p.Limit(RlimitCore) != 0 && p.dumpable.Load() == 1 {
-			status |= coreDumped
-		}
 		crash = t.crashReport(si, "")
+		if t.dumpCore(sig, si, crash) {
+			return
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.crash == nil && !p.exiting {
 		p.crash = crash
 	}
-	p.exitGroup(status)
+	p.exitGroup(sig)
 }
 
 // frameFailed ends the process because there is no room for a signal frame,

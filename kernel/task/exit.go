@@ -55,6 +55,7 @@ func (t *Thread) exit() {
 			t.panicked(r)
 		}
 	}()
+	t.joinDump()
 	t.traceLeave()
 	t.leaveMemory()
 	t.dropSemUndo()
@@ -62,6 +63,7 @@ func (t *Thread) exit() {
 
 	p.mu.Lock()
 	t.gone = true
+	t.missDump()
 	p.live--
 	last := p.live == 0
 	p.exitStats.addThread(t)
@@ -307,8 +309,7 @@ func (p *Process) report() {
 	parent.childWait.Notify(wait.In)
 }
 
-// coreDumped is the bit of a wait status that says so. No core is written, but
-// the status is what Linux gives where it would have tried.
+// coreDumped is the bit of a wait status that says so.
 const coreDumped = 0x80
 
 // exitCode splits a wait status into si_code and si_status.

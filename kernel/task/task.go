@@ -78,8 +78,9 @@ type Process struct {
 	posix     posixTimers // timer_create
 	cpuLimit  cpuLimit    // RLIMIT_CPU
 
-	exitStatus int    // as wait4 returns it, once exiting or a zombie
-	crash      *Crash // of the fatal signal, if its cause is known
+	exitStatus int       // as wait4 returns it, once exiting or a zombie
+	dump       *coreDump // the core file that is being written
+	crash      *Crash    // of the fatal signal, if its cause is known
 
 	subreaper   atomic.Bool   // PR_SET_CHILD_SUBREAPER
 	thpDisabled atomic.Bool   // PR_SET_THP_DISABLE

@@ -77,25 +77,37 @@ func firstLine(s string, limit int) string {
 	return s[:min(len(s), limit)]
 }
 
-// corePattern is kernel.core_pattern. No cores are written.
-var corePattern = struct {
-	sync.Mutex
-	value string
-}{value: "core"}
-
 func showCorePattern(t *text, c vfs.Caller, _ none) error {
-	corePattern.Lock()
-	defer corePattern.Unlock()
-	t.S(corePattern.value)
+	pattern := "core"
+	if p := task.CorePattern.Load(); p != nil {
+		pattern = *p
+	}
+	t.S(pattern)
 	t.C('\n')
 	return nil
 }
 
 func storeCorePattern(c vfs.Caller, _ none, value string) error {
-	corePattern.Lock()
-	defer corePattern.Unlock()
-	corePattern.value = firstLine(value, 127)
+	pattern := firstLine(value, 127)
+	task.CorePattern.Store(&pattern)
 	return nil
+}
+
+func showCoreUsesPID(t *text, c vfs.Caller, _ none) error {
+	if task.CoreUsesPID.Load() {
+		t.S("1\n")
+	} else {
+		t.S("0\n")
+	}
+	return nil
+}
+
+func storeCoreUsesPID(c vfs.Caller, _ none, value string) error {
+	v, err := pseudo.ParseInt(value)
+	if err == nil {
+		task.CoreUsesPID.Store(v != 0)
+	}
+	return err
 }
 
 func showLastPID(t *text, c vfs.Caller, _ none) error {
