@@ -122,7 +122,7 @@ func (u *Usage) count(v *VMA, e uint64, n uint32, sharers uint64) {
 	}
 	u.Rss += PageSize
 	u.Pss += PageSize / users
-	dirty := e&pteDirty != 0 && (isAnon || e&pteWrite != 0)
+	dirty := isAnon || e&(pteDirty|pteWrite) == pteDirty|pteWrite
 	switch {
 	case isAnon:
 		u.Anonymous += PageSize
