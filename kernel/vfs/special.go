@@ -57,6 +57,9 @@ type Reopener interface {
 	Reopen(c Caller, f *File) (FileOps, error)
 }
 
+// miscMajor is the major number of drivers that have one device each.
+const miscMajor = 10
+
 // OpenSpecial is the body of InodeOps.Open for FIFOs, devices and sockets,
 // the same on every file system: ENXIO when nobody serves it.
 func OpenSpecial(c Caller, f *File) (FileOps, error) {
@@ -65,13 +68,16 @@ func OpenSpecial(c Caller, f *File) (FileOps, error) {
 	if r, ok := f.Inode.Attached(nil).(Reopener); ok {
 		return r.Reopen(c, f)
 	}
-	open := OpenFunc(nil)
+	open, none := OpenFunc(nil), unix.ENXIO
 	special.mu.RLock()
 	switch kind {
 	case unix.S_IFIFO:
 		open = special.fifo
 	case unix.S_IFCHR, unix.S_IFBLK:
 		major, minor := unix.Major(a.Rdev), unix.Minor(a.Rdev)
+		if kind == unix.S_IFCHR && major == miscMajor {
+			none = unix.ENODEV // a driver has the major number, for no such minor
+		}
 		for i := range special.dev {
 			d := &special.dev[i]
 			if d.kind != kind || d.major != major {
@@ -88,7 +94,7 @@ func OpenSpecial(c Caller, f *File) (FileOps, error) {
 	}
 	special.mu.RUnlock()
 	if open == nil {
-		return nil, unix.ENXIO
+		return nil, none
 	}
 	return open(c, f)
 }
