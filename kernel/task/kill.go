@@ -1,6 +1,8 @@
 package task
 
 import (
+	"runtime"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/abi"
@@ -96,7 +98,13 @@ func (t *Thread) KillProcess(p *Process, si *SigInfo) error {
 	if si.Signo == 0 {
 		return nil
 	}
-	return p.Signal(t.marked(p, si))
+	err := p.Signal(t.marked(p, si))
+	if err == nil && p != t.Process {
+		// A process that slept goes first, as with Linux's scheduler: a shell
+		// that kills a job finds it dead when it looks.
+		runtime.Gosched()
+	}
+	return err
 }
 
 // marked is si as t sends it to p.
