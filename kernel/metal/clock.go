@@ -229,7 +229,10 @@ func initEpoch() {
 	if a.month == 0 || a.month > 12 || a.day == 0 || a.day > 31 {
 		return // no clock
 	}
-	clockEpoch = a.unix()*1_000_000_000 - Nanotime()
+	// The chip counts seconds. When the host started the monitor is nearer to
+	// the truth, unless that was in an earlier second.
+	now := max(a.unix()*1_000_000_000, int64(commandNumber("husk.launch_ns=")))
+	clockEpoch = now - Nanotime()
 }
 
 type rtcTime struct{ second, minute, hour, day, month, year uint8 }

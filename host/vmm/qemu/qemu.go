@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"husk/host/vmm"
 )
@@ -76,14 +77,18 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 	if m.ICount {
 		accel = "tcg,thread=single"
 		b.add("-icount", "shift=0,sleep=off")
-		// Idle time is not real then: drivers shall not go to sleep.
-		b.add("-append", "husk.poll")
 	}
 	b.add("-M", machine)
 	b.add("-accel", accel)
 	b.add("-cpu", cpu)
 	b.add("-smp", strconv.Itoa(m.CPUs))
 	b.add("-m", strconv.FormatInt((m.Memory+1023)/1024, 10)+"k")
+	if m.ICount {
+		// Idle time is not real then: drivers shall not go to sleep.
+		b.add("-append", "husk.poll")
+	} else {
+		b.add("-append", "husk.launch_ns="+strconv.FormatInt(time.Now().UnixNano(), 10))
+	}
 	b.add("-nodefaults", "-no-user-config", "-no-reboot")
 	if !b.pci {
 		b.add("-global", "virtio-mmio.force-legacy=false") // registers of virtio 1, not those from before it
