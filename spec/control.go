@@ -5,7 +5,7 @@ package spec
 // Either side ignores types it does not know.
 type Message struct {
 	Type    string       `json:"type"`
-	Signal  int          `json:"signal,omitempty"`  // TypeSignal: a signal number for the first process
+	Signal  int          `json:"signal,omitempty"`  // TypeSignal: a signal number for the first process; TypeStopped: the one that stopped it
 	Winsize *ConsoleSize `json:"winsize,omitempty"` // TypeWinsize
 	Bytes   uint64       `json:"bytes,omitempty"`   // TypeStdinEnd: how many bytes stdin had in all
 	Exit    *Exit        `json:"exit,omitempty"`    // TypeExit
@@ -19,6 +19,7 @@ const (
 	TypeWinsize  = "winsize"
 	TypeStdinEnd = "stdin-end"
 	// Guest to host.
+	TypeStopped     = "stopped" // the first process: see AnnotationTermios
 	TypeReady       = "ready"
 	TypeStdinWanted = "stdin-wanted"
 	TypeExit        = "exit"

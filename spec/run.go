@@ -86,6 +86,11 @@ const (
 	// AnnotationExec is the file to execute, when set: args[0] is then only
 	// the name that the program sees, as with exec -a.
 	AnnotationExec = "husk.exec"
+	// AnnotationTermios is how the user's terminal is set, as "stty -g" prints
+	// it: the program's terminal starts with the same settings. With it the
+	// host is told when the first process is stopped (TypeStopped) and has it
+	// continued.
+	AnnotationTermios = "husk.termios"
 	// AnnotationStdin is "none" when stdin is /dev/null.
 	AnnotationStdin = "husk.stdin"
 )

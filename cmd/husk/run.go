@@ -314,11 +314,12 @@ func (r *runner) config() (*instance.Config, error) {
 		Process:     spec.Process{Terminal: r.tty, Args: r.args, Cwd: r.cwd},
 	}
 	c := &instance.Config{
-		Start:  qemu.Start,
-		Spec:   s,
-		Stdin:  r.stdin,
-		Stdout: r.stdout,
-		Stderr: r.stderr,
+		Start:     qemu.Start,
+		Spec:      s,
+		Stdin:     r.stdin,
+		Stdout:    r.stdout,
+		Stderr:    r.stderr,
+		OneOutput: sameFile(r.stdout, r.stderr),
 		Machine: vmm.Machine{
 			Type: r.machine, Memory: int64(r.memory), CPUs: r.cpus, GDB: r.gdb, ICount: r.icount,
 		},
@@ -352,6 +353,13 @@ func (r *runner) config() (*instance.Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// sameFile tells whether two writers are one open file, as after 2>&1.
+func sameFile(a, b io.Writer) bool {
+	f, ok := a.(*os.File)
+	g, ok2 := b.(*os.File)
+	return ok && ok2 && terminal.SameFile(f, g)
 }
 
 // fileSystem decides on root, program, user, working directory and environment.
@@ -455,6 +463,7 @@ func (r *runner) terminal(c *instance.Config) error {
 		return err
 	}
 	c.Terminal = raw
+	c.Spec.Annotations[spec.AnnotationTermios] = raw.Settings()
 	c.Size = func() (uint16, uint16, error) { return terminal.Size(r.stdin) }
 	if height, width, err := c.Size(); err == nil {
 		c.Spec.Process.ConsoleSize = spec.ConsoleSize{Height: height, Width: width}

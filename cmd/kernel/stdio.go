@@ -27,6 +27,10 @@ func (m *machine) stdio() (in, out, errs *vfs.File, err error) {
 // the first process, and its three standard streams.
 func (m *machine) console() (in, out, errs *vfs.File, err error) {
 	t := tty.OpenConsole(m.streams.Console, winsize(m.spec.Process.ConsoleSize))
+	if s := m.spec.Annotations[spec.AnnotationTermios]; s != "" {
+		t.Restore(s)
+		task.ReportStops(m.stopped)
+	}
 	f, err := vfs.Open(m.init, "/dev/console", unix.O_RDWR, 0)
 	if err != nil {
 		return nil, nil, nil, err
@@ -35,6 +39,12 @@ func (m *machine) console() (in, out, errs *vfs.File, err error) {
 	f.Get()
 	f.Get()
 	return f, f, f, nil
+}
+
+// stopped tells the host that a signal has stopped the first process. It is
+// called where it must not wait.
+func (m *machine) stopped(sig int) {
+	go func() { _ = m.control.Send(&spec.Message{Type: spec.TypeStopped, Signal: sig}) }()
 }
 
 func winsize(s spec.ConsoleSize) unix.Winsize {

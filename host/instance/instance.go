@@ -31,6 +31,9 @@ type Config struct {
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// OneOutput says that Stdout and Stderr are one open file: the program
+	// then has one stream for both, so that their order is kept.
+	OneOutput bool
 	// Terminal is ours when the program gets a tty and stdin is one.
 	Terminal *terminal.Raw
 	// Size asks for the terminal's size; nil without one.
@@ -123,7 +126,7 @@ type run struct {
 	serial    *os.File
 	input     *os.File // the port of stdin or the console
 	stdout    *pump
-	stderr    *pump // nil with a terminal
+	stderr    *pump // nil with a terminal or OneOutput
 	trace     *pump // nil without a trace
 	ours      []*os.File
 	theirs    []*os.File
@@ -147,7 +150,9 @@ func (r *run) open() (err error) {
 	} else {
 		r.input = port(spec.PortStdin)
 		r.stdout = newPump("stdout", port(spec.PortStdout), r.Stdout)
-		r.stderr = newPump("stderr", port(spec.PortStderr), r.Stderr)
+		if !r.OneOutput {
+			r.stderr = newPump("stderr", port(spec.PortStderr), r.Stderr)
+		}
 	}
 	if r.Trace != nil {
 		r.trace = newPump("the trace", port(spec.PortTrace), r.Trace)
@@ -215,6 +220,8 @@ func (r *run) wait() (status int, err error) {
 				}
 			case spec.TypeStdinWanted:
 				r.startStdin()
+			case spec.TypeStopped:
+				r.stopped(m.Signal)
 			case spec.TypeNotice:
 				r.notice(m.Text)
 			case spec.TypeExit:

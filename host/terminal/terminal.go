@@ -76,6 +76,10 @@ func (r *Raw) Enter() error {
 	return nil
 }
 
+// Settings are the attributes that New found, as "stty -g" of Linux prints
+// them; empty where those of this machine mean something else.
+func (r *Raw) Settings() string { return settings(&r.saved) }
+
 // Leave puts the attributes back, once.
 func (r *Raw) Leave() {
 	if r == nil {

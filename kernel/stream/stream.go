@@ -92,8 +92,9 @@ func (s *Streams) SetEnd(total uint64) {
 	}
 }
 
-// Stdio returns the files for descriptors 0, 1 and 2, each with one
-// reference; nil where there is no such port.
+// Stdio returns the files for descriptors 0, 1 and 2, each with a reference;
+// nil where there is no such port. Without one for stderr it is stdout: the
+// host has one file for both, and what is written keeps its order.
 func (s *Streams) Stdio() (in, out, err *vfs.File) {
 	if s.Stdin != nil {
 		in = newFile(s.Stdin, unix.O_RDONLY, s.StdinWanted)
@@ -101,8 +102,12 @@ func (s *Streams) Stdio() (in, out, err *vfs.File) {
 	if s.Stdout != nil {
 		out = NewFile(s.Stdout, unix.O_WRONLY)
 	}
-	if s.Stderr != nil {
+	switch {
+	case s.Stderr != nil:
 		err = NewFile(s.Stderr, unix.O_WRONLY)
+	case out != nil:
+		out.Get()
+		err = out
 	}
 	return in, out, err
 }

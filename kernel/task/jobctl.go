@@ -56,6 +56,9 @@ func (t *Thread) takePart() {
 		if pt == nil || !pt.byParent(p) { // else it hears of the thread's stop
 			p.tellParent(CldStopped)
 		}
+		if p == InitProcess() && tasks.onStop != nil && pt == nil {
+			tasks.onStop(sig)
+		}
 		p.mu.Lock()
 	}
 	if pt != nil {
@@ -145,3 +148,8 @@ func (p *Process) childInfo(code int32, status int) SigInfo {
 	si.Fields[3] = uint64(s.sys / 10_000_000)
 	return si
 }
+
+// ReportStops has f called, with the signal, when the first process is
+// stopped: whoever waits for the machine continues it with SIGCONT. Called
+// before the first process runs. f must not block.
+func ReportStops(f func(sig int)) { tasks.onStop = f }

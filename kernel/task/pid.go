@@ -18,6 +18,7 @@ var tasks = struct {
 	init    *Process
 	users   map[cred.UID]*user
 	forks   uint64
+	onStop  func(sig int) // of the first process; nil, or set before it runs
 }{}
 
 // pidEntry is what one number names (Linux's struct pid). It is in the table
@@ -213,6 +214,9 @@ func (g *Group) remove(p *Process) {
 // the same session and another group (credentials(7): orphaned process group).
 func (g *Group) orphaned(without *Process) bool {
 	for _, p := range g.members {
+		if p == tasks.init && tasks.onStop != nil && p != without && p.state == alive {
+			return false // the user's shell, outside, is who continues it
+		}
 		if p == without || p.state != alive || p.parent == nil || p.parent == tasks.init && p.adopted {
 			continue
 		}

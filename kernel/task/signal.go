@@ -508,7 +508,13 @@ func (t *Thread) Raise(sig int) { _ = t.Signal(t.UserSignal(sig)) }
 // SignalFromHost sends a signal to the first process as the user outside
 // would: the kernel is its sender.
 func SignalFromHost(sig int) {
-	if p := InitProcess(); p != nil && sig > 0 && sig <= NSignals {
+	p := InitProcess()
+	if p == nil || sig <= 0 || sig > NSignals {
+		return
+	}
+	if sig == int(unix.SIGCONT) {
+		SignalGroup(p.PGID(), sig) // as a shell continues a job
+	} else {
 		_ = p.Signal(&SigInfo{Signo: int32(sig), Code: siUser})
 	}
 }

@@ -326,3 +326,29 @@ func TestManyBootsInARow(t *testing.T) {
 		}
 	}
 }
+
+func TestOneFileForOutputAndErrorsKeepsTheirOrder(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command(husk(t), "run", "-r", "/", "sh", "-c",
+		"for i in 1 2 3 4 5 6 7 8 9; do echo $i; echo e$i >&2; done; test /dev/fd/1 -ef /dev/fd/2; echo $?")
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	got, _ := io.ReadAll(r)
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	want := ""
+	for i := '1'; i <= '9'; i++ {
+		want += string(i) + "\ne" + string(i) + "\n"
+	}
+	if want += "0\n"; string(got) != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +26,17 @@ type session struct {
 }
 
 func onTerminal(t *testing.T, rows, columns uint16, args ...string) *session {
-	bin := husk(t)
+	s := &session{t: t}
+	tty := s.open(rows, columns)
+	defer tty.Close()
+	s.cmd = exec.Command(husk(t), append([]string{"run", "-it"}, args...)...)
+	s.start(tty)
+	return s
+}
+
+// open makes the terminal.
+func (s *session) open(rows, columns uint16) (tty *os.File) {
+	t := s.t
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Skip(err)
@@ -37,24 +49,29 @@ func onTerminal(t *testing.T, rows, columns uint16, args ...string) *session {
 	if err := unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Skip(err)
 	}
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip(err)
 	}
-	defer tty.Close()
 	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}); err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, keyboard: keyboard, screen: bufio.NewReader(keyboard)}
-	s.cmd = exec.Command(bin, append([]string{"run", "-it"}, args...)...)
+	s.keyboard, s.screen = keyboard, bufio.NewReader(keyboard)
+	return tty
+}
+
+// start starts the command as the leader of a session on the terminal.
+func (s *session) start(tty *os.File) {
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = tty, tty, tty
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	late := time.AfterFunc(patience, func() { _ = s.cmd.Process.Kill() })
-	t.Cleanup(func() { late.Stop() })
-	return s
+	late := time.AfterFunc(patience, func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.keyboard.Close()
+	})
+	s.t.Cleanup(func() { late.Stop() })
 }
 
 // expect reads what the screen shows until it ends with want.
@@ -123,4 +140,90 @@ func TestTerminalHangupEndsTheProgram(t *testing.T) {
 	if got := s.cmd.ProcessState.ExitCode(); got != 129 {
 		t.Errorf("status %d", got)
 	}
+}
+
+// onTerminalOfShell runs a script of bash with job control, in which $HUSK is
+// the command, as the leader of a session on a terminal of its own.
+func onTerminalOfShell(t *testing.T, script string) *session {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	bin := husk(t)
+	s := &session{t: t}
+	tty := s.open(24, 80)
+	defer tty.Close()
+	s.cmd = exec.Command("bash", "-c", "set -m\n"+script)
+	s.cmd.Env = append(os.Environ(), "HUSK="+bin)
+	s.start(tty)
+	return s
+}
+
+func TestTerminalStopAndContinueReachTheShellOutside(t *testing.T) {
+	s := onTerminalOfShell(t, `before=$(stty -g)
+		"$HUSK" run -it -r / sh -c 'echo ready; cat; stty size'
+		echo "status $?"
+		test "$(stty -g)" = "$before" && echo restored
+		stty rows 44
+		fg >/dev/null
+		echo "end $?"
+		test "$(stty -g)" = "$before" && echo restored`)
+	s.expect("ready\r\n")
+	s.press("one\r")
+	s.expect("one\r\none\r\n")
+	s.press("\x1a")
+	s.expect("status 147\r\nrestored\r\n")
+	s.press("two\r")
+	s.expect("two\r\ntwo\r\n")
+	s.press("\x04")
+	s.expect("44 80\r\nend 0\r\nrestored\r\n")
+	s.end(0)
+}
+
+func TestTerminalIsRestoredOnEveryWayOut(t *testing.T) {
+	s := onTerminalOfShell(t, `before=$(stty -g)
+		ended() { echo "status $?"; test "$(stty -g)" = "$before" && echo "restored"; }
+		"$HUSK" run -it nothing-of-this-name; ended
+		"$HUSK" run -it -r / sh -c 'kill -SEGV $$'; ended
+		sh -c 'echo "pid $$"; exec "$HUSK" run -it -r / sh -c "echo ready; exec sleep 100"'; ended
+		sh -c 'echo "pid $$"; exec "$HUSK" run -it -r / sh -c "echo ready; exec sleep 100"'; ended`)
+	s.expect("status 127\r\nrestored\r\n")
+	s.expect("status 139\r\nrestored\r\n")
+	pid := func() int {
+		s.expect("pid ")
+		start := s.seen.Len()
+		s.expect("\r\n")
+		n, err := strconv.Atoi(strings.TrimSpace(s.seen.String()[start:]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.expect("ready\r\n")
+		return n
+	}
+	_ = unix.Kill(pid(), unix.SIGTERM)
+	s.expect("status 143\r\nrestored\r\n")
+	// QEMU is killed: it is the only child.
+	husk := pid()
+	qemu := 0
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", husk))
+	for _, f := range tasks {
+		if b, _ := os.ReadFile(f); len(b) > 0 {
+			qemu, _ = strconv.Atoi(strings.Fields(string(b))[0])
+		}
+	}
+	if qemu == 0 {
+		t.Fatal("no monitor among the children of husk")
+	}
+	_ = unix.Kill(qemu, unix.SIGKILL)
+	s.expect("status 125\r\nrestored\r\n")
+	s.end(0)
+}
+
+func TestTerminalStartsAsOursIsSet(t *testing.T) {
+	s := onTerminalOfShell(t, `stty iutf8 erase ^H intr ^X
+		test "$("$HUSK" run -it stty -g | tr -d '\r')" = "$(stty -g)" && echo same
+		exec "$HUSK" run -it sh -c 'read x && echo "[$x]"'`)
+	s.expect("same\r\n")
+	s.press("a\u00fc\u20ac\x08\x08b\r")
+	s.expect("[ab]\r\n")
+	s.end(0)
 }
