@@ -5,6 +5,7 @@ import (
 
 	"husk/kernel/mm"
 	"husk/kernel/pipe"
+	"husk/kernel/task"
 	"husk/kernel/vfs"
 )
 
@@ -12,10 +13,6 @@ import (
 const (
 	fDupfdQuery   = 0x403 // F_DUPFD_QUERY
 	fCreatedQuery = 0x404 // F_CREATED_QUERY
-
-	dnMultishot = 0x80000000 // DN_MULTISHOT
-
-	ownerTID, ownerPID, ownerPGRP = 0, 1, 2 // F_OWNER_*
 )
 
 // fcntl manipulates a descriptor (fcntl(2)).
@@ -63,7 +60,7 @@ func (t Thread) fcntl(fd int32, cmd uint32, arg uint64) (int, error) {
 	}
 	switch cmd {
 	case unix.F_SETFL:
-		return 0, t.setStatusFlags(f, uint32(arg))
+		return 0, t.setStatusFlags(f, fd, uint32(arg))
 	case unix.F_GETLK, unix.F_SETLK, unix.F_SETLKW, unix.F_OFD_GETLK, unix.F_OFD_SETLK, unix.F_OFD_SETLKW:
 		var l unix.Flock_t
 		if err := get(t, mm.Addr(arg), &l); err != nil {
@@ -81,19 +78,19 @@ func (t Thread) fcntl(fd int32, cmd uint32, arg uint64) (int, error) {
 		switch {
 		case o == nil:
 			return 0, nil
-		case o.Type == ownerPGRP:
+		case o.Type == vfs.OwnerPGRP:
 			return -int(o.PID), nil
 		}
 		return int(o.PID), nil
 	case unix.F_SETOWN:
-		o := &vfs.Owner{Type: ownerPID, PID: int32(arg)}
+		o := vfs.Owner{Type: vfs.OwnerPID, PID: int32(arg)}
 		if o.PID < 0 {
 			if o.PID == -1<<31 {
 				return 0, unix.EINVAL
 			}
-			o.Type, o.PID = ownerPGRP, -o.PID
+			o.Type, o.PID = vfs.OwnerPGRP, -o.PID
 		}
-		f.SetOwner(o)
+		t.setOwner(f, o)
 		return 0, nil
 	case unix.F_GETOWN_EX:
 		var o vfs.Owner
@@ -106,10 +103,10 @@ func (t Thread) fcntl(fd int32, cmd uint32, arg uint64) (int, error) {
 		if err := get(t, mm.Addr(arg), &o); err != nil {
 			return 0, err
 		}
-		if o.Type < ownerTID || o.Type > ownerPGRP {
+		if o.Type < vfs.OwnerTID || o.Type > vfs.OwnerPGRP {
 			return 0, unix.EINVAL
 		}
-		f.SetOwner(&o)
+		t.setOwner(f, o)
 		return 0, nil
 	case unix.F_GETSIG:
 		return int(f.Signal()), nil
@@ -127,10 +124,8 @@ func (t Thread) fcntl(fd int32, cmd uint32, arg uint64) (int, error) {
 		if !f.Inode.IsDir() {
 			return 0, unix.ENOTDIR
 		}
-		if arg&^dnMultishot == 0 { // ends notification, of which there is none
-			return 0, nil
-		}
-		return 0, unix.EINVAL // as without CONFIG_DNOTIFY
+		t.setOwner(f, vfs.Owner{Type: vfs.OwnerPID, PID: int32(t.Process.PID())})
+		return 0, f.Notify(uint32(arg), fd, task.SignalIO)
 	case unix.F_GETPIPE_SZ, unix.F_SETPIPE_SZ:
 		p := pipe.Of(f)
 		if p == nil {
@@ -184,7 +179,13 @@ func (t Thread) stillOpen(fd int32, f *vfs.File) bool {
 	return g == f
 }
 
-func (t Thread) setStatusFlags(f *vfs.File, flags uint32) error {
+// setOwner serves F_SETOWN: whom signals about the file go to.
+func (t Thread) setOwner(f *vfs.File, o vfs.Owner) {
+	c := t.Cred()
+	f.SetOwner(o, c.UID, c.EUID)
+}
+
+func (t Thread) setStatusFlags(f *vfs.File, fd int32, flags uint32) error {
 	const noatime = unix.O_NOATIME
 	if flags&noatime != 0 && f.Flags()&noatime == 0 && !vfs.Owns(t.Cred(), f.Inode) {
 		return unix.EPERM
@@ -192,7 +193,17 @@ func (t Thread) setStatusFlags(f *vfs.File, flags uint32) error {
 	if flags&unix.O_DIRECT != 0 && f.Flags()&unix.O_DIRECT == 0 && f.Inode.Type() == unix.S_IFDIR {
 		return unix.EINVAL
 	}
-	return f.SetStatusFlags(flags)
+	before := f.Flags()
+	if err := f.SetStatusFlags(flags); err != nil {
+		return err
+	}
+	if (before|flags)&unix.O_ASYNC != 0 {
+		if f.Inode.Type() == unix.S_IFCHR && f.Owner() == nil { // terminals need no F_SETOWN
+			t.setOwner(f, vfs.Owner{Type: vfs.OwnerPID, PID: int32(t.Process.PID())})
+		}
+		f.SetAsync(fd, task.SignalIO)
+	}
+	return nil
 }
 
 // setLease answers F_SETLEASE: leases are not granted, which a file that is
@@ -255,7 +266,7 @@ func (t Thread) ioctl(fd int32, request uint32, arg mm.Addr) (uintptr, error) {
 		if on != 0 {
 			flags |= bit
 		}
-		return 0, f.SetStatusFlags(flags)
+		return 0, t.setStatusFlags(f, fd, flags)
 	case fiGetBsz:
 		if f.Inode.FS == nil {
 			return 0, unix.EINVAL

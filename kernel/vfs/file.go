@@ -36,15 +36,11 @@ type File struct {
 	timeouts Timeouts    // Ops, if it has any; asked once
 	writer   bool        // counted in Inode.writes
 
-	owner  atomic.Pointer[Owner] // F_SETOWN
-	sig    atomic.Int32          // F_SETSIG
-	locked atomic.Bool           // flock or an OFD lock was ever taken
-}
-
-// Owner is whom F_SETOWN_EX names: Type is F_OWNER_TID, _PID or _PGRP.
-type Owner struct {
-	Type int32
-	PID  int32
+	owner  atomic.Pointer[ownership] // F_SETOWN
+	sig    atomic.Int32              // F_SETSIG
+	async  atomic.Pointer[async]     // O_ASYNC, if it does something; under asyncSend
+	dir    atomic.Pointer[dirNotify] // F_NOTIFY; under watchMu
+	locked atomic.Bool               // flock or an OFD lock was ever taken
 }
 
 // FileOps is the behaviour of one open file. Embed BaseOps for the answers

@@ -71,6 +71,7 @@ type watch struct {
 type Inotify struct {
 	BaseOps
 	queue wait.Queue
+	dir   *async // F_NOTIFY's: events go here instead of being queued
 
 	watches map[int]*watch // under watchMu
 	lastWD  int
@@ -136,17 +137,22 @@ func (in *Inotify) Add(p Path, mask uint32) (int, error) {
 	w := &watch{in: in, wd: in.lastWD, inode: i}
 	w.mask.Store(keep)
 	in.watches[w.wd] = w
+	w.link()
+	return w.wd, nil
+}
+
+// link puts a watch on its inode. watchMu is held.
+func (w *watch) link() {
 	var list []*watch
-	if set := i.watch.Load(); set != nil {
+	if set := w.inode.watch.Load(); set != nil {
 		list = set.list
 	}
-	i.watch.Store(&watchSet{append(slices.Clone(list), w)})
+	w.inode.watch.Store(&watchSet{append(slices.Clone(list), w)})
 	if watched == nil {
 		watched = make(map[*watch]struct{})
 	}
 	watched[w] = struct{}{}
 	watching.Add(1)
-	return w.wd, nil
 }
 
 // Remove serves inotify_rm_watch(2).
@@ -192,6 +198,12 @@ func (in *Inotify) Release(*File) {
 
 // add queues an event, unless it equals the last one or there are too many.
 func (in *Inotify) add(e event) {
+	if in.dir != nil {
+		if e.mask&inAlways == 0 {
+			in.dir.happened(0, 1)
+		}
+		return
+	}
 	in.mu.Lock()
 	if n := len(in.events); n > 0 && in.events[n-1] == e {
 		in.mu.Unlock()

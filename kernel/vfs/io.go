@@ -149,6 +149,7 @@ func (f *File) wrote(c Caller, n int, err error) (int, error) {
 	if watching.Load() != 0 {
 		f.notifyIO(inModify)
 	}
+	SendAsync()
 	if !f.seekable && f.Path.Mount != nil && f.Inode.Type() == unix.S_IFIFO {
 		f.Inode.Touch()
 	}

@@ -103,18 +103,6 @@ func (f *File) SetStatusFlags(flags uint32) error {
 	return nil
 }
 
-// Owner returns what SetOwner set, nil if nothing.
-func (f *File) Owner() *Owner { return f.owner.Load() }
-
-// SetOwner serves F_SETOWN and F_SETOWN_EX.
-func (f *File) SetOwner(o *Owner) { f.owner.Store(o) }
-
-// Signal is F_GETSIG's number; SetSignal sets it.
-func (f *File) Signal() int32 { return f.sig.Load() }
-
-// SetSignal serves F_SETSIG.
-func (f *File) SetSignal(n int32) { f.sig.Store(n) }
-
 // PageCache makes File an mm.Mappable: the cache to map, nil if there is none.
 func (f *File) PageCache() *mm.PageCache {
 	c, err := f.Ops.Mmap(f)

@@ -14,7 +14,7 @@
 // Lock order (outer first): mountMu; File.posMu; Superblock.renameMu; DirMu of
 // directories, an ancestor before what lies below; DirMu of a file; locks of
 // the file system; then the leaves: Inode.mu, dcache.mu, FDTable.mu, the lock
-// list and after it deadlocks.mu, watchMu and after it Inotify.mu; wait.Queue.
+// list and after it deadlocks.mu, watchMu and after it Inotify.mu, asyncMu; wait.Queue.
 package vfs
 
 import (

@@ -144,6 +144,10 @@ func TestFileCallsBehaveAsOnLinux(t *testing.T) {
 	compare(t, "", nil, compile(t, "gcc", "files.c", "files", "-O1"))
 }
 
+func TestSignalsAboutFilesAreAsOnLinux(t *testing.T) {
+	compare(t, "", nil, compile(t, "gcc", "sigio.c", "sigio", "-O1", "-w", "-lutil"))
+}
+
 // TestFilesThatAreNotOnDisk compares pipes, sockets, epoll, timers and
 // terminals, call by call.
 func TestFilesThatAreNotOnDisk(t *testing.T) {
