@@ -82,11 +82,30 @@ func (s *tcp) SetOption(c vfs.Caller, level, name int, v []byte) error {
 		}
 	}
 	s.setValue(level, name, n)
-	if name == unix.TCP_DEFER_ACCEPT || name == unix.TCP_FASTOPEN {
-		return nil
-	}
 	s.tellOut(level, name, int(n))
 	return nil
+}
+
+// OptionSet tells the part outside of an option of SOL_SOCKET.
+func (s *tcp) OptionSet(name int) {
+	net.Lock()
+	e := s.out
+	net.Unlock()
+	if e != nil {
+		s.passOne(e, name)
+	}
+}
+
+// OptionSet tells the part outside of an option of SOL_SOCKET.
+func (s *udp) OptionSet(name int) {
+	if s.hasOut.Load() {
+		net.Lock()
+		e := s.out
+		net.Unlock()
+		if e != nil {
+			s.passOne(e, name)
+		}
+	}
 }
 
 // tellOut passes a setting on to the part outside.

@@ -90,8 +90,33 @@ func (s *settings) inherit(l *settings) {
 	s.stampNanoNew.Store(l.stampNanoNew.Load())
 }
 
+// passed are the options of SOL_SOCKET that a Stack is told of.
+var passed = [...]int{unix.SO_KEEPALIVE, unix.SO_SNDBUF, unix.SO_RCVBUF}
+
+// passOne tells e of one of them, if it is not as in a fresh socket.
+func (s *sock) passOne(e Endpoint, name int) {
+	switch name {
+	case unix.SO_KEEPALIVE:
+		_ = e.Set(unix.SOL_SOCKET, name, int(truth(s.Flag(name))))
+	case unix.SO_SNDBUF, unix.SO_SNDBUFFORCE:
+		if s.SendLocked() {
+			_ = e.Set(unix.SOL_SOCKET, unix.SO_SNDBUF, int(s.SendBuffer.Load()))
+		}
+	case unix.SO_RCVBUF, unix.SO_RCVBUFFORCE:
+		if s.RecvLocked() {
+			_ = e.Set(unix.SOL_SOCKET, unix.SO_RCVBUF, int(s.RecvBuffer.Load()))
+		}
+	}
+}
+
 // pass tells a new Endpoint of the options.
-func (s *settings) pass(e Endpoint) {
+func (s *sock) pass(e Endpoint) {
+	for _, name := range passed {
+		s.passOne(e, name)
+	}
+	if s.only6.Load() {
+		_ = e.Set(levelIP6, unix.IPV6_V6ONLY, 1)
+	}
 	if !s.some.Load() {
 		return
 	}

@@ -48,6 +48,12 @@ type Socket interface {
 	Option(c vfs.Caller, level, name int, v []byte) (int, error)
 }
 
+// Noticer is a Socket that wants to be told of options of SOL_SOCKET that
+// Options has set.
+type Noticer interface {
+	OptionSet(name int)
+}
+
 // Message is what comes with the data of one send or receive.
 type Message struct {
 	// Name is the destination or the source, nil for none.

@@ -447,6 +447,9 @@ func (t Thread) setsockopt(fd, level, name int32, val mm.Addr, length int32) err
 	}
 	if level == unix.SOL_SOCKET {
 		if err := s.Common().Set(t.Thread, int(name), v); err != unix.ENOPROTOOPT {
+			if n, ok := s.(socket.Noticer); ok && err == nil {
+				n.OptionSet(int(name))
+			}
 			return err
 		}
 	}
