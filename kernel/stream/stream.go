@@ -85,10 +85,14 @@ func (s *Streams) Flush(w wait.Sleeper, deadline int64, e *spec.Exit) {
 	e.Trace = count(s.Trace)
 }
 
-// SetEnd says how many bytes stdin has in all.
+// SetEnd says how many bytes stdin has in all. After those of a terminal the
+// user's own has gone.
 func (s *Streams) SetEnd(total uint64) {
 	if s.Stdin != nil {
 		s.Stdin.SetEnd(total)
+	}
+	if s.Console != nil {
+		s.Console.SetEnd(total)
 	}
 }
 

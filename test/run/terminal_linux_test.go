@@ -23,6 +23,7 @@ type session struct {
 	keyboard *os.File
 	screen   *bufio.Reader
 	seen     strings.Builder
+	stray    bool // the terminal does not control the command
 }
 
 func onTerminal(t *testing.T, rows, columns uint16, args ...string) *session {
@@ -60,10 +61,11 @@ func (s *session) open(rows, columns uint16) (tty *os.File) {
 	return tty
 }
 
-// start starts the command as the leader of a session on the terminal.
+// start starts the command as the leader of a session, on the terminal unless
+// that is stray.
 func (s *session) start(tty *os.File) {
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = tty, tty, tty
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: !s.stray}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -226,4 +228,18 @@ func TestTerminalStartsAsOursIsSet(t *testing.T) {
 	s.press("a\u00fc\u20ac\x08\x08b\r")
 	s.expect("[ab]\r\n")
 	s.end(0)
+}
+
+// Without a controlling terminal there is no SIGHUP: the program, which is
+// process 1 and survives one anyway, reads to an end.
+func TestTerminalThatGoesIsTheEndOfInput(t *testing.T) {
+	s := &session{t: t, stray: true}
+	tty := s.open(24, 80)
+	defer tty.Close()
+	s.cmd = exec.Command(husk(t), "run", "-it", "sh", "-c", "echo ready; read x; exit 5")
+	s.start(tty)
+	tty.Close()
+	s.expect("ready\r\n")
+	s.keyboard.Close()
+	s.end(5)
 }
