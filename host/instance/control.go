@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"husk/spec"
 )
 
@@ -49,8 +47,8 @@ var guestSignals = map[os.Signal]int{
 	syscall.SIGHUP:  1,
 	syscall.SIGINT:  2,
 	syscall.SIGQUIT: 3,
-	syscall.SIGUSR1: 10,
-	syscall.SIGUSR2: 12,
+	sigUSR1:         10,
+	sigUSR2:         12,
 	syscall.SIGALRM: 14,
 	syscall.SIGTERM: 15,
 }
@@ -64,11 +62,11 @@ func catch(window bool) chan os.Signal {
 			signal.Notify(c, s)
 		}
 	}
-	if !signal.Ignored(syscall.SIGTSTP) {
-		signal.Notify(c, syscall.SIGTSTP, syscall.SIGCONT)
+	if !signal.Ignored(sigTSTP) {
+		signal.Notify(c, sigTSTP, sigCONT)
 	}
 	if window {
-		signal.Notify(c, syscall.SIGWINCH)
+		signal.Notify(c, sigWINCH)
 	}
 	// A write to a closed stdout shall fail, not end us before the guest
 	// has been told.
@@ -79,13 +77,13 @@ func catch(window bool) chan os.Signal {
 // signal handles one signal. end means that the machine is to be killed.
 func (r *run) signal(s os.Signal) (status int, end bool) {
 	switch s {
-	case syscall.SIGWINCH:
+	case sigWINCH:
 		r.window()
 		return 0, false
-	case syscall.SIGTSTP:
+	case sigTSTP:
 		r.suspend()
 		return 0, false
-	case syscall.SIGCONT:
+	case sigCONT:
 		return 0, false
 	}
 	n := guestSignals[s]
@@ -104,61 +102,6 @@ func (r *run) signal(s os.Signal) (status int, end bool) {
 		return Status(n), true
 	}
 	return 0, false
-}
-
-// suspend stops the machine and ourselves until we are continued.
-func (r *run) suspend() {
-	r.process.Signal(syscall.SIGSTOP)
-	r.Terminal.Leave()
-	_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
-	r.resume()
-	r.process.Signal(syscall.SIGCONT)
-}
-
-// Signals of job control by their numbers in the guest.
-const (
-	guestCont = 18
-	guestStop = 19
-)
-
-// stopped does to us what a signal did to the first process, so that the
-// shell that started us notices, and continues the program when we are. The
-// machine runs on: others of its programs may.
-func (r *run) stopped(sig int) {
-	if !signal.Ignored(syscall.SIGTSTP) && (sig == guestStop || hasShell()) {
-		r.Terminal.Leave()
-		// Our handler, which the runtime leaves in place, keeps SIGTSTP from
-		// stopping us: SIGSTOP does.
-		signal.Reset(syscall.SIGTSTP)
-		if sig != guestStop {
-			_ = syscall.Kill(0, syscall.SIGTSTP) // as the keyboard does, to the whole of our group
-		}
-		_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
-		r.resume()
-		signal.Notify(r.signals, syscall.SIGTSTP)
-	}
-	r.window()
-	r.send(&spec.Message{Type: spec.TypeSignal, Signal: guestCont})
-}
-
-// hasShell tells whether somebody in our session may continue us: a leader
-// of a session cannot be stopped from the keyboard.
-func hasShell() bool {
-	sid, err := unix.Getsid(0)
-	return err == nil && sid != unix.Getpgrp()
-}
-
-// resume waits until we are continued. The stop may come a moment later on
-// another thread; what ends it does not come before.
-func (r *run) resume() {
-	for s := range r.signals {
-		if s == syscall.SIGCONT {
-			break
-		}
-	}
-	if r.Size != nil {
-		_ = r.Terminal.Enter()
-	}
 }
 
 // window tells the guest the size of the terminal.

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package terminal puts the user's terminal into raw mode for a machine with
 // a tty of its own, and back.
 package terminal

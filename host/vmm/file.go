@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 )
 
 // File makes a file without a name that holds what r gives (nil: nothing yet),
@@ -27,24 +26,3 @@ type (
 	onlyWriter struct{ io.Writer }
 	onlyReader struct{ io.Reader }
 )
-
-// SocketPair makes one stream: ours can wait with deadlines, theirs is for
-// the monitor to inherit.
-func SocketPair(name string) (ours, theirs *os.File, err error) {
-	syscall.ForkLock.RLock()
-	fd, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fd[0])
-		syscall.CloseOnExec(fd[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a socket pair for %s: %w", name, err)
-	}
-	if err := syscall.SetNonblock(fd[0], true); err != nil {
-		syscall.Close(fd[0])
-		syscall.Close(fd[1])
-		return nil, nil, err
-	}
-	return os.NewFile(uintptr(fd[0]), name), os.NewFile(uintptr(fd[1]), name), nil
-}

@@ -59,7 +59,7 @@ func (p *Process) Signal(sig syscall.Signal) {
 	select {
 	case <-p.done:
 	default:
-		_ = syscall.Kill(-p.pid, sig)
+		signalGroup(p.pid, sig)
 	}
 }
 

@@ -1,0 +1,352 @@
+package oci
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"husk/host/rootfs"
+	"husk/host/store"
+)
+
+// startRegistry starts a real registry on loopback, or plays one where none
+// is installed. Files go in and out by HTTP at the host that it gives.
+func startRegistry(t *testing.T) string {
+	t.Helper()
+	// Nothing of the user's own credentials.
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+		t.Cleanup(s.Close)
+		return strings.TrimPrefix(s.URL, "http://")
+	}
+	// The port is free when it is asked for; another may take it before the
+	// registry does, and then the next is tried.
+	for range 5 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		l.Close()
+		dir := t.TempDir()
+		config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q}\n", dir, addr)
+		file := filepath.Join(dir, "config.yml")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(program, "serve", file)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { cmd.Wait(); close(ended) }()
+		t.Cleanup(func() { cmd.Process.Kill(); <-ended })
+		for up := false; !up; {
+			resp, err := http.Get("http://" + addr + "/v2/")
+			if err == nil {
+				resp.Body.Close()
+				return addr
+			}
+			select {
+			case <-ended:
+				up = true
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	t.Fatal("no registry came up")
+	return ""
+}
+
+// noise is a tree that does not compress.
+func noise(t *testing.T, size int) *rootfs.Tree {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	tree, err := unpack(DefaultLimits, makeTar(t, tar.Header{Name: "bin/x", Mode: 0o755}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.WriteFile("/noise", b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// committed is a named image in a store of its own.
+func committed(t *testing.T, tree *rootfs.Tree) (*store.Use, *store.Image) {
+	t.Helper()
+	u := testUse(t)
+	cfg := (&importer{}).config()
+	cfg.Config.Entrypoint = []string{"/bin/x"}
+	c, err := Commit(context.Background(), u, tree, cfg, CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Tag("image:1", c.Descriptor); err != nil {
+		t.Fatal(err)
+	}
+	im, err := u.Find("image:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { im.Close() })
+	return u, im
+}
+
+func verified(t *testing.T, u *store.Use) {
+	t.Helper()
+	if v, err := u.Verify(context.Background()); err != nil || len(v.Problems) > 0 {
+		t.Errorf("the store has problems: %v (%v)", v.Problems, err)
+	}
+}
+
+func TestPushedImagesComeBack(t *testing.T) {
+	host := startRegistry(t)
+	u, im := committed(t, noise(t, 1<<20))
+	ctx := context.Background()
+	want, err := Tree(im)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, asTar := range []bool{false, true} {
+		ref := fmt.Sprintf("%s/test/image:%v", host, asTar)
+		h, err := Push(ctx, im, u.Store, ref, RegistryOptions{Tar: asTar})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !asTar && h != im.Digest {
+			t.Errorf("pushed %v, the image is %v", h, im.Digest)
+		}
+		// Once more: everything is there.
+		if _, err := Push(ctx, im, u.Store, ref, RegistryOptions{Tar: asTar}); err != nil {
+			t.Fatal(err)
+		}
+		other := testUse(t)
+		for range 2 {
+			got, err := Pull(ctx, other, ref, ImportOptions{}, RegistryOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !asTar && got.Digest != im.Digest {
+				t.Errorf("pulled %v, pushed was %v", got.Digest, im.Digest)
+			}
+			if err := other.Tag(got.Name, got.Descriptor); err != nil {
+				t.Fatal(err)
+			}
+		}
+		back, err := other.Find(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := Tree(back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff, err := Diff(want, tree); err != nil || len(diff) > 0 {
+			t.Errorf("tar %v: %v (%v)", asTar, diff, err)
+		}
+		if e := back.Config.Config.Entrypoint; len(e) != 1 || e[0] != "/bin/x" {
+			t.Errorf("entrypoint %v", e)
+		}
+		back.Close()
+		verified(t, other)
+		if ents, _ := os.ReadDir(filepath.Join(other.Dir, "partial")); len(ents) > 0 {
+			t.Errorf("downloads are left: %v", ents)
+		}
+	}
+}
+
+func TestRegistryErrorsAreOneLine(t *testing.T) {
+	host := startRegistry(t)
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	for _, ref := range []string{host + "/no/such:image", dead.Addr().String() + "/no/body:there", "No/%"} {
+		_, err := Pull(context.Background(), testUse(t), ref, ImportOptions{}, RegistryOptions{})
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v", ref, err)
+		}
+		t.Log(err)
+	}
+}
+
+// cutter is a proxy that breaks connections off in the middle of blobs.
+type cutter struct {
+	proxy  *httputil.ReverseProxy
+	after  int64 // bytes of a blob until it breaks; 0 is never
+	ranges atomic.Int64
+	served atomic.Int64
+}
+
+func (c *cutter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.URL.Path, "/blobs/") || c.after == 0 {
+		c.proxy.ServeHTTP(w, r)
+		return
+	}
+	if r.Header.Get("Range") != "" {
+		c.ranges.Add(1)
+	}
+	c.proxy.ServeHTTP(&cutWriter{w, c, c.after}, r)
+}
+
+type cutWriter struct {
+	http.ResponseWriter
+	c    *cutter
+	left int64
+}
+
+func (w *cutWriter) Write(b []byte) (int, error) {
+	w.c.served.Add(int64(len(b)))
+	if w.left -= int64(len(b)); w.left < 0 {
+		panic(http.ErrAbortHandler)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.ResponseWriter.(http.Flusher).Flush()
+	return n, err
+}
+
+func startCutter(t *testing.T, host string, after int64) (*cutter, string) {
+	t.Helper()
+	c := &cutter{proxy: httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host}), after: after}
+	c.proxy.ErrorLog = log.New(io.Discard, "", 0)
+	s := httptest.NewUnstartedServer(c)
+	s.Config.ErrorLog = c.proxy.ErrorLog
+	s.Start()
+	t.Cleanup(s.Close)
+	return c, strings.TrimPrefix(s.URL, "http://")
+}
+
+func TestPullGoesOnAfterBreaks(t *testing.T) {
+	if _, err := exec.LookPath("docker-registry"); err != nil {
+		t.Skip("docker-registry is not installed")
+	}
+	host := startRegistry(t)
+	const size = 4 << 20
+	u, im := committed(t, noise(t, size))
+	ctx := context.Background()
+	for _, asTar := range []bool{false, true} {
+		name := fmt.Sprintf("cut/image:%v", asTar)
+		if _, err := Push(ctx, im, u.Store, host+"/"+name, RegistryOptions{Tar: asTar}); err != nil {
+			t.Fatal(err)
+		}
+		c, proxy := startCutter(t, host, 600<<10)
+		other := testUse(t)
+		got, err := Pull(ctx, other, proxy+"/"+name, ImportOptions{}, RegistryOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.ranges.Load() < 5 || c.served.Load() > 2*size {
+			t.Errorf("%d requests for the rest, %d bytes served", c.ranges.Load(), c.served.Load())
+		}
+		if err := other.Tag(got.Name, got.Descriptor); err != nil {
+			t.Fatal(err)
+		}
+		verified(t, other)
+	}
+}
+
+func TestPullGoesOnWhereAnInterruptedOneEnded(t *testing.T) {
+	if _, err := exec.LookPath("docker-registry"); err != nil {
+		t.Skip("docker-registry is not installed")
+	}
+	host := startRegistry(t)
+	const size = 4 << 20
+	u, im := committed(t, noise(t, size))
+	if _, err := Push(context.Background(), im, u.Store, host+"/stop/image:1", RegistryOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c, proxy := startCutter(t, host, 1<<40)
+	other := testUse(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if _, err := Pull(ctx, other, proxy+"/stop/image:1", ImportOptions{}, RegistryOptions{Bars: stopAfter{size / 2, cancel}}); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	verified(t, other)
+	if all, _ := other.List(); len(all) > 0 {
+		t.Errorf("a half-pulled image has a name: %v", all)
+	}
+	ents, err := os.ReadDir(filepath.Join(other.Dir, "partial"))
+	if err != nil || len(ents) != 1 {
+		t.Fatalf("downloads: %v (%v)", ents, err)
+	}
+	c.served.Store(0)
+	got, err := Pull(context.Background(), other, proxy+"/stop/image:1", ImportOptions{}, RegistryOptions{})
+	if err != nil || got.Digest != im.Digest {
+		t.Fatalf("%v (%v)", got, err)
+	}
+	if c.ranges.Load() != 1 || c.served.Load() > size*3/4 {
+		t.Errorf("%d requests for the rest, %d bytes served", c.ranges.Load(), c.served.Load())
+	}
+	verified(t, other)
+}
+
+// stopAfter is a progress bar that pulls the plug.
+type stopAfter struct {
+	n    int64
+	stop func()
+}
+
+func (s stopAfter) Bar(string, int64) func(int64) {
+	have := int64(0)
+	return func(n int64) {
+		if have += n; have >= s.n {
+			s.stop()
+		}
+	}
+}
+
+func TestPullChecksDigests(t *testing.T) {
+	host := startRegistry(t)
+	u, im := committed(t, noise(t, 100<<10))
+	if _, err := Push(context.Background(), im, u.Store, host+"/bad/image:1", RegistryOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
+	layer := im.Manifest.Layers[0].Digest.String()
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if strings.HasSuffix(r.Request.URL.Path, layer) && r.StatusCode == http.StatusOK {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				return err
+			}
+			b[len(b)/2]++
+			r.Body = io.NopCloser(bytes.NewReader(b))
+		}
+		return nil
+	}
+	s := httptest.NewServer(proxy)
+	defer s.Close()
+	other := testUse(t)
+	_, err := Pull(context.Background(), other, strings.TrimPrefix(s.URL, "http://")+"/bad/image:1", ImportOptions{}, RegistryOptions{})
+	if err == nil || !strings.Contains(err.Error(), "digest") {
+		t.Errorf("error %v", err)
+	}
+	verified(t, other)
+}
