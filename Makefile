@@ -5,6 +5,8 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
 # The race detector needs a C compiler.
 RACE        := $(if $(shell command -v gcc 2>/dev/null),-race)
+# Where else the command is to compile.
+CROSS       := darwin/amd64 darwin/arm64 linux/arm64 windows/amd64
 # The program that `make run` runs, and its arguments.
 PROGRAM     ?= /usr/bin/ls -l /
 
@@ -50,7 +52,11 @@ fast: ## the tests that need no machine, for the inner loop
 
 lint: ## vet, staticcheck, gofumpt and the call-graph check of the metal layer
 	$(GO) vet ./...
-	GOOS=darwin GOARCH=arm64 $(GO) vet ./cmd/husk ./host/... ./spec
+	@for t in $(CROSS); do \
+		echo "$$t: go build, go vet"; \
+		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/husk && \
+		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) vet ./cmd/husk ./host/... ./spec/... || exit 1; \
+	done
 	$(STATICCHECK) $$($(GO) list ./... | grep -v /kernel/metal)
 	@# Assembly uses what staticcheck takes for unused here.
 	$(STATICCHECK) -tags baremetal -checks inherit,-U1000 ./kernel/metal/... ./cmd/kernel

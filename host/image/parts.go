@@ -43,9 +43,12 @@ type part struct {
 type Plan struct{ p *plan }
 
 // NewPlan plans an image in parts; a small one has one part.
-func NewPlan(t *rootfs.Tree, o Options) (*Plan, error) { return newPlan(t, o, SplitSize, partTarget) }
-
-func newPlan(t *rootfs.Tree, o Options, splitSize, target uint64) (*Plan, error) {
+func NewPlan(t *rootfs.Tree, o Options) (*Plan, error) {
+	splitSize, target := uint64(SplitSize), uint64(partTarget)
+	if o.SplitSize > 0 {
+		splitSize = uint64(o.SplitSize)
+		target = max(splitSize/8, BlockSize)
+	}
 	when := int64(0)
 	if o.Pin != nil {
 		when = o.Pin.Mtime

@@ -16,7 +16,7 @@ import (
 // inParts writes a tree in parts.
 func inParts(t *testing.T, tr *rootfs.Tree) (parts [][]byte) {
 	t.Helper()
-	p, err := newPlan(tr, Options{}, 8<<20, 1<<20)
+	p, err := NewPlan(tr, Options{SplitSize: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	Pin *Pin
 	// Context, when not nil, is asked between files whether to go on.
 	Context context.Context
+	// SplitSize, unless 0, is from which size on NewPlan makes parts.
+	SplitSize int64
 }
 
 // Pin is an owner and a time (nanoseconds since 1970) for every file.

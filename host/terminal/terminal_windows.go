@@ -25,6 +25,12 @@ func Size(f *os.File) (height, width uint16, err error) {
 // Foreground tells whether we may use the terminal.
 func Foreground(*os.File) bool { return true }
 
+// SameFile tells whether two files are one, as far as is known.
+func SameFile(f, g *os.File) bool { return f == g }
+
+// Settings are those of a terminal that has none.
+func (r *Raw) Settings() string { return "" }
+
 // Raw is not there yet: machines cannot be started on Windows.
 type Raw struct{}
 
