@@ -1,5 +1,3 @@
-//go:build unix
-
 package main
 
 import (
@@ -14,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"husk/host/accel"
@@ -56,7 +53,7 @@ func fakeQEMU(args []string) int {
 			if err != nil {
 				return 5
 			}
-			_ = syscall.SetNonblock(fd, true)
+			nonblock(fd)
 			descriptors[option["id"]] = os.NewFile(uintptr(fd), option["id"])
 		case "-device":
 			if name, ok := option["name"]; ok {
