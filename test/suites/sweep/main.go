@@ -11,6 +11,7 @@ import (
 	"husk/test/suites"
 	"husk/test/suites/cpython"
 	"husk/test/suites/gostd"
+	"husk/test/suites/stressng"
 )
 
 func main() {
@@ -23,10 +24,10 @@ func main() {
 	flag.StringVar(&r.Logs, "logs", "", "directory for the outputs")
 	build := flag.String("build", "build/suites", "directory for what is built")
 	exceptions := flag.String("exceptions", "test/suites/exceptions.txt", "the tests that need not pass")
-	kinds := flag.String("kinds", "go,go-cgo,cpython", "the suites: go, go-cgo, cpython")
+	kinds := flag.String("kinds", "go,go-cgo,cpython,stress-ng", "the suites: go, go-cgo, cpython, stress-ng")
 	only := flag.String("only", "", "only these suites of each kind, separated by commas: os,os/exec")
 	long := flag.Bool("long", false, "long tests as well")
-	run := flag.String("run", "", "only tests that match: what go test -run has; for cpython names with wildcards, separated by commas")
+	run := flag.String("run", "", "only tests that match: what go test -run has; for cpython names with wildcards, for stress-ng names, separated by commas")
 	flag.Parse()
 	ok, err := sweep(r, strings.Split(*kinds, ","), *only, *build, *exceptions, gostd.Options{Build: *build, Long: *long, Run: *run})
 	if err != nil {
@@ -48,6 +49,8 @@ func sweep(r *suites.Runner, kinds []string, only, build, exceptions string, o g
 		case "go":
 		case "go-cgo":
 			o.Cgo, packages = true, cgoPackages
+		case "stress-ng":
+			packages = stressng.Classes
 		case "cpython":
 			packages = cpython.Modules
 		default:
@@ -58,9 +61,12 @@ func sweep(r *suites.Runner, kinds []string, only, build, exceptions string, o g
 		}
 		var more []suites.Suite
 		var err error
-		if kind == "cpython" {
+		switch kind {
+		case "cpython":
 			more, err = cpython.Suites(packages, build, patterns(o.Run)...)
-		} else {
+		case "stress-ng":
+			more, err = stressng.Suites(packages, stressng.Options{Seconds: 2, Only: patterns(o.Run)})
+		default:
 			more, err = gostd.Suites(packages, o)
 		}
 		if err != nil {
