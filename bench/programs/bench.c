@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -183,6 +185,114 @@ static void epoll_poll(void) {
 	report("epoll-wait", t, N);
 }
 
+// Two ends of a connection, by one family or the other, and a thread at the
+// far one that sends back what comes in pieces of 64 bytes.
+static int near, far;
+
+static void connect_ends(int family, int type) {
+	if (family == AF_UNIX) {
+		int s[2];
+		must(socketpair(AF_UNIX, type, 0, s) == 0, "socketpair");
+		near = s[0], far = s[1];
+		return;
+	}
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t n = sizeof a;
+	int l = socket(AF_INET, type, 0);
+	must(bind(l, (void *)&a, n) == 0 && getsockname(l, (void *)&a, &n) == 0, "bind");
+	near = socket(AF_INET, type, 0);
+	if (type == SOCK_STREAM) {
+		must(listen(l, 1) == 0 && connect(near, (void *)&a, n) == 0, "connect");
+		far = accept(l, 0, 0);
+		close(l);
+	} else {
+		must(connect(near, (void *)&a, n) == 0 && getsockname(near, (void *)&a, &n) == 0, "connect");
+		must(connect(l, (void *)&a, n) == 0, "connect back");
+		far = l;
+	}
+	must(far >= 0, "accept");
+}
+
+static void *echo(void *unused) {
+	char b[64];
+	ssize_t n;
+	while ((n = recv(far, b, sizeof b, 0)) > 0) must(send(far, b, n, 0) == n, "echo");
+	return unused;
+}
+
+static void round_trip(const char *name, int family, int type) {
+	enum { N = 2000 };
+	pthread_t th;
+	char b[64] = {1};
+	connect_ends(family, type);
+	must(pthread_create(&th, 0, echo, 0) == 0, "pthread_create");
+	uint64_t t = 0;
+	for (int i = -10; i < N; i++) {
+		if (i == 0) t = now();
+		must(send(near, b, sizeof b, 0) == sizeof b && recv(near, b, sizeof b, 0) == sizeof b, "round trip");
+	}
+	report(name, t, N);
+	if (type == SOCK_STREAM)
+		close(near);
+	else
+		send(near, b, 0, 0);
+	pthread_join(th, 0);
+	close(near);
+	close(far);
+}
+
+static void *drain(void *unused) {
+	static char b[65536];
+	while (recv(far, b, sizeof b, 0) > 0) {}
+	return unused;
+}
+
+// bulk measures a mebibyte sent and received in pieces of 64 KiB.
+static void bulk(const char *name, int family) {
+	enum { N = 32, PIECE = 65536 };
+	static char b[PIECE];
+	pthread_t th;
+	connect_ends(family, SOCK_STREAM);
+	must(pthread_create(&th, 0, drain, 0) == 0, "pthread_create");
+	must(send(near, b, PIECE, 0) == PIECE, "send");
+	uint64_t t = now();
+	for (int i = 0; i < N * (1 << 20) / PIECE; i++) must(send(near, b, PIECE, 0) == PIECE, "send");
+	shutdown(near, SHUT_WR);
+	pthread_join(th, 0);
+	report(name, t, N);
+	close(near);
+	close(far);
+}
+
+static void tcp_connections(void) {
+	enum { N = 500 };
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t n = sizeof a;
+	int l = socket(AF_INET, SOCK_STREAM, 0);
+	must(bind(l, (void *)&a, n) == 0 && getsockname(l, (void *)&a, &n) == 0 && listen(l, 5) == 0, "listen");
+	uint64_t t = 0;
+	for (int i = -10; i < N; i++) {
+		if (i == 0) t = now();
+		int c = socket(AF_INET, SOCK_STREAM, 0);
+		must(connect(c, (void *)&a, n) == 0, "connect");
+		int s = accept(l, 0, 0);
+		must(s >= 0, "accept");
+		close(c);
+		close(s);
+	}
+	report("tcp-connect", t, N);
+	close(l);
+}
+
+static void sockets(void) {
+	round_trip("unix-roundtrip", AF_UNIX, SOCK_STREAM);
+	round_trip("tcp-roundtrip", AF_INET, SOCK_STREAM);
+	round_trip("udp-roundtrip", AF_INET, SOCK_DGRAM);
+	tcp_connections();
+	bulk("unix-bulk", AF_UNIX);
+	bulk("tcp-bulk", AF_INET);
+}
+
 int main(void) {
 	// Since the kernel's clock began: with husk that is its entry point.
 	printf("main %llu\n", (unsigned long long)now());
@@ -197,6 +307,7 @@ int main(void) {
 	files();
 	clock_read();
 	epoll_poll();
+	sockets();
 	printf("end 0\n");
 	return 0;
 }

@@ -35,6 +35,7 @@ type Socket interface {
 	PeerName() ([]byte, error)
 	// Shutdown takes SHUT_RD, SHUT_WR or SHUT_RDWR, already checked.
 	Shutdown(how int) error
+	// m is nil when nothing goes with the data or nobody wants to know it.
 	// Send sends b with what m holds; a stream that took only a part returns
 	// it with EAGAIN, as FileOps.Write does. It takes m.Rights with the first
 	// byte and leaves nil there.
@@ -210,14 +211,15 @@ func Send(c vfs.Caller, f *vfs.File, s Socket, b *mm.Buffer, m *Message, flags i
 }
 
 // Recv serves recvmsg(2): it waits, unless f or flags say otherwise, for
-// data, and with MSG_WAITALL for all that a stream is asked for.
+// data, and with MSG_WAITALL for all that a stream is asked for. m may be nil
+// when nobody wants to know where data came from.
 func Recv(c vfs.Caller, f *vfs.File, s Socket, b *mm.Buffer, m *Message, flags int) (int, error) {
 	if f.NonBlock() {
 		flags |= unix.MSG_DONTWAIT
 	}
 	n, err := s.Recv(c, b, m, flags)
 	all := flags&unix.MSG_WAITALL != 0 && flags&unix.MSG_PEEK == 0 && s.Common().Type == unix.SOCK_STREAM
-	more := all && err == nil && n > 0 && b.Len() > 0 && m.Rights == nil
+	more := all && err == nil && n > 0 && b.Len() > 0 && (m == nil || m.Rights == nil)
 	if (err != unix.EAGAIN && !more) || flags&unix.MSG_DONTWAIT != 0 {
 		return result(n, err)
 	}
@@ -227,7 +229,7 @@ func Recv(c vfs.Caller, f *vfs.File, s Socket, b *mm.Buffer, m *Message, flags i
 			k, err := s.Recv(c, b, m, flags)
 			n += k
 			// What came meanwhile may have been announced already.
-			if err != nil || k == 0 || !all || b.Len() == 0 || m.Rights != nil {
+			if err != nil || k == 0 || !all || b.Len() == 0 || m != nil && m.Rights != nil {
 				return err
 			}
 		}
@@ -266,25 +268,41 @@ func result(n int, err error) (int, error) {
 // timeout nanoseconds (0: never) EAGAIN stays; a call with a timeout is not
 // restarted after a signal (signal(7)).
 func block(c vfs.Caller, q *wait.Queue, ev wait.Events, timeout int64, try func() error) error {
-	w := wait.Waiter{Mask: ev, Sleeper: c}
+	var w *wait.Waiter
+	if o, ok := c.(waiterOwner); ok {
+		w = o.Waiter()
+	}
+	if w == nil {
+		w = &wait.Waiter{Sleeper: c}
+	}
+	w.Mask = ev
 	deadline := wait.NoDeadline
 	if timeout > 0 {
 		deadline = clock.Now() + timeout
 	}
-	q.Add(&w)
-	defer q.Remove(&w)
+	q.Add(w)
+	var err error
 	for {
-		if err := try(); err != unix.EAGAIN {
-			return err
+		if err = try(); err != unix.EAGAIN {
+			break
 		}
-		switch err := c.Sleep(deadline); {
-		case err == nil:
-		case err == unix.ETIMEDOUT:
-			return unix.EAGAIN
-		case timeout > 0 && err == abi.ErrRestartSys:
-			return unix.EINTR
-		default:
-			return err
+		if err = c.Sleep(deadline); err != nil {
+			switch {
+			case err == unix.ETIMEDOUT:
+				err = unix.EAGAIN
+			case timeout > 0 && err == abi.ErrRestartSys:
+				err = unix.EINTR
+			}
+			break
 		}
 	}
+	q.Remove(w)
+	return err
+}
+
+// waiterOwner is a Caller that keeps a registration for its blocking calls,
+// with itself as the Sleeper, so that none need be made for each.
+type waiterOwner interface {
+	// Waiter returns it, or nil when it is in use.
+	Waiter() *wait.Waiter
 }

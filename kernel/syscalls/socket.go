@@ -200,13 +200,14 @@ func (t Thread) sendto(fd int32, buf mm.Addr, length uint64, flags int32, addr m
 		return 0, err
 	}
 	defer f.Put()
-	var m socket.Message
+	var m *socket.Message // only for who has something to say in it
 	if addr != 0 {
+		m = new(socket.Message)
 		if m.Name, err = t.sockaddrIn(addr, addrlen); err != nil {
 			return 0, err
 		}
 	}
-	return socket.Send(t.Thread, f, s, b, &m, int(flags))
+	return socket.Send(t.Thread, f, s, b, m, int(flags))
 }
 
 // recvfrom receives data.
@@ -220,9 +221,14 @@ func (t Thread) recvfrom(fd int32, buf mm.Addr, length uint64, flags int32, addr
 		return 0, err
 	}
 	defer f.Put()
-	var m socket.Message
-	n, err := socket.Recv(t.Thread, f, s, b, &m, int(flags))
-	m.Drop()
+	var m *socket.Message
+	if addr != 0 || length == 0 {
+		m = new(socket.Message)
+	}
+	n, err := socket.Recv(t.Thread, f, s, b, m, int(flags))
+	if m != nil {
+		m.Drop()
+	}
 	if err != nil {
 		return 0, err
 	}
