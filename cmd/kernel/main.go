@@ -57,7 +57,7 @@ func (m *machine) readSpec() error {
 	}
 	m.spec = s
 	m.verbose = s.Annotations[spec.AnnotationVerbose] != ""
-	syscalls.OnUnknown = m.unknownCall
+	syscalls.OnUnknown, task.Note = m.unknownCall, m.log
 	if s.Hostname != "" {
 		task.SetHostname(s.Hostname)
 	}

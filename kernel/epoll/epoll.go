@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
 	"husk/kernel/wait"
@@ -232,11 +233,18 @@ func Ctl(c vfs.Caller, epFile *vfs.File, op int, fd int32, file *vfs.File, ev Ev
 	return unix.EINVAL
 }
 
+// fewItems is how many files an instance may watch however short memory is.
+const fewItems = 64
+
 func (ep *Epoll) add(c vfs.Caller, k key, inner *Epoll, ev Event) error {
 	if p, ok := k.f.Ops.(interface{ PollAs(vfs.Caller) }); ok {
 		p.PollAs(c)
 	}
 	ep.mu.Lock()
+	if len(ep.items) >= fewItems && cpu.KernelShort() {
+		ep.mu.Unlock()
+		return unix.ENOMEM
+	}
 	if ep.items == nil {
 		ep.items = make(map[key]*item)
 	}

@@ -151,6 +151,9 @@ func (u *UndoList) of(a *semArray) (*undo, error) {
 		return nil, unix.ENOMEM
 	}
 	un := &undo{a, make([]int16, len(a.sems))}
+	for i := 0; i < len(un.adj); i += 4096 / 2 {
+		un.adj[i] = 0
+	}
 	a.undos = append(a.undos, un)
 	i := slices.IndexFunc(u.list, func(o *undo) bool { return o.array == nil })
 	if i < 0 {
@@ -181,8 +184,12 @@ func Semget(c vfs.Caller, key int32, n int, flags uint32) (int, error) {
 		if !cpu.KernelRoom(uint64(8 * n)) {
 			return nil, unix.ENOMEM
 		}
+		a := &semArray{sems: make([]semaphore, n), ctime: seconds()}
+		for i := 0; i < n; i += 4096 / 8 { // so that the memory is there, and counted
+			a.sems[i].pid = 0
+		}
 		sem.total += int64(n)
-		return &semArray{sems: make([]semaphore, n), ctime: seconds()}, nil
+		return a, nil
 	})
 }
 

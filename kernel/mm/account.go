@@ -14,12 +14,17 @@ import (
 var (
 	Overcommit      atomic.Int32
 	OvercommitRatio atomic.Int32 // 0 stands for the default of 50
+	// OvercommitKbytes, if not 0, stands for the ratio (vm.overcommit_kbytes).
+	OvercommitKbytes atomic.Int64
 
 	committed atomic.Int64 // pages, Committed_AS
 )
 
 // commitLimit is the number of pages that mode 2 allows.
 func commitLimit() uint64 {
+	if k := OvercommitKbytes.Load(); k != 0 {
+		return uint64(k) / (PageSize / 1024)
+	}
 	total, _ := cpu.FrameStats()
 	ratio := uint64(OvercommitRatio.Load())
 	if ratio == 0 {
@@ -28,14 +33,24 @@ func commitLimit() uint64 {
 	return uint64(total) * ratio / 100
 }
 
-// mayCommit is Linux's __vm_enough_memory.
-func mayCommit(n uint64) bool {
+// maxReserve is how many pages of the limit a process may not have for itself,
+// so that its user can still mend matters: a 32nd of what it has, at most that
+// (vm.user_reserve_kbytes).
+const maxReserve = 128 << 20 >> PageShift
+
+// mayCommit is Linux's __vm_enough_memory for a process that has total pages.
+func mayCommit(n, total uint64) bool {
 	switch Overcommit.Load() {
 	case 1:
 		return true
 	case 2:
-		return uint64(committed.Load())+n <= commitLimit()
+		return uint64(committed.Load())+n+min(total/32, maxReserve) <= commitLimit()
 	}
+	return fits(n)
+}
+
+// fits is what mode 0 asks: no single request for more than there is.
+func fits(n uint64) bool {
 	total, _ := cpu.FrameStats()
 	return n <= uint64(total)
 }
@@ -51,7 +66,7 @@ func (as *AddressSpace) mayCommitFork() bool {
 			n += v.size() >> PageShift
 		}
 	}
-	return mayCommit(n)
+	return mayCommit(n, as.totalPages)
 }
 
 // accountable tells whether a mapping with these flags commits memory.

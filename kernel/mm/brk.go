@@ -47,7 +47,7 @@ func (as *AddressSpace) moveBrk(to Addr) bool {
 	if i < len(as.vmas) && as.vmas[i].guardStart() < end {
 		return false
 	}
-	if !as.mayExpand(flags, n) || as.mapsFull(0) || !mayCommit(n) ||
+	if !as.mayExpand(flags, n) || as.mapsFull(0) || !mayCommit(n, as.totalPages) ||
 		flags&vmLocked != 0 && !as.mayLock(n, false) {
 		return false
 	}

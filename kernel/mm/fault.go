@@ -381,7 +381,7 @@ func (as *AddressSpace) growStack(addr Addr) bool {
 	n := uint64(v.start-addr) >> PageShift
 	switch {
 	case uint64(v.end-addr) > as.Limits.Stack.Load(), !as.mayExpand(v.flags, n),
-		v.flags&vmLocked != 0 && !as.mayLock(n, false), !mayCommit(n):
+		v.flags&vmLocked != 0 && !as.mayLock(n, false), !mayCommit(n, as.totalPages):
 		return false
 	}
 	as.account(v.flags, int64(n))

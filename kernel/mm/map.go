@@ -191,10 +191,17 @@ func (as *AddressSpace) mapLocked(r *MapRequest, size uint64, flags vmFlags, cac
 		}
 	}
 	if accountable(flags) {
-		if !mayCommit(n) {
+		if !mayCommit(n, as.totalPages) {
 			return 0, unix.ENOMEM
 		}
 		flags |= vmAccount
+	} else if r.File == nil && cache != nil && flags&vmNoReserve == 0 {
+		// Shared anonymous memory is committed for its cache's life.
+		if !mayCommit(n, as.totalPages) {
+			return 0, unix.ENOMEM
+		}
+		committed.Add(int64(n))
+		cache.committed = int64(n)
 	}
 	if fixed && as.overlaps(a, a+Addr(size)) {
 		if err := as.unmapLocked(a, a+Addr(size)); err != nil {

@@ -175,7 +175,7 @@ func (as *AddressSpace) mayResize(v *VMA, r *RemapRequest) error {
 	switch {
 	case v.flags&vmLocked != 0 && !as.mayLock(n, r.MayLock):
 		return unix.EAGAIN
-	case !as.mayExpand(v.flags, n), v.flags&vmAccount != 0 && !mayCommit(n):
+	case !as.mayExpand(v.flags, n), v.flags&vmAccount != 0 && !mayCommit(n, as.totalPages):
 		return unix.ENOMEM
 	}
 	return nil

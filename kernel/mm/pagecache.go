@@ -55,7 +55,8 @@ type PageCache struct {
 
 	mapMu             sync.Mutex // guards the list of VMAs that map the cache
 	firstMap, lastMap *VMA
-	ownedByMaps       bool // shared anonymous memory: gone with its last VMA
+	ownedByMaps       bool  // shared anonymous memory: gone with its last VMA
+	committed         int64 // pages of it that are in Committed_AS
 
 	syncMu sync.Mutex // held by the one writeback
 }

@@ -275,3 +275,6 @@ func Memory() MemInfo {
 	m.Anon = uint64(max(held, 0))
 	return m
 }
+
+// TablePages is the number of page tables.
+func (as *AddressSpace) TablePages() uint64 { return uint64(max(as.nTables.Load(), 0)) }

@@ -102,7 +102,7 @@ func (as *AddressSpace) protectVMA(start, end Addr, flags vmFlags) error {
 		return unix.ENOMEM
 	}
 	if accountable(flags) && old.flags&vmAccount == 0 {
-		if !mayCommit(n) {
+		if !mayCommit(n, as.totalPages) {
 			return unix.ENOMEM
 		}
 		flags |= vmAccount

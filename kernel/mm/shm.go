@@ -5,7 +5,7 @@ import "golang.org/x/sys/unix"
 // Commit counts n pages of shared memory as committed, as far as the policy of
 // overcommitment allows; Uncommit takes them back.
 func Commit(n uint64) bool {
-	if !mayCommit(n) {
+	if !mayCommit(n, 0) {
 		return false
 	}
 	committed.Add(int64(n))

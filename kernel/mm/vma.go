@@ -250,6 +250,7 @@ func (v *VMA) unlink() {
 	last := c.firstMap == nil
 	c.mapMu.Unlock()
 	if last && c.ownedByMaps {
+		committed.Add(-c.committed)
 		c.Release()
 	}
 }

@@ -423,6 +423,9 @@ func (p *Pipe) SetPipeSize(c vfs.Caller, size uint64) (int, error) {
 		return 0, unix.ENOMEM
 	}
 	ring := make([]slot, slots)
+	for i := 0; i < len(ring); i += 4096 / slotSize { // so that the memory is there, and counted
+		ring[i] = slot{}
+	}
 	for i := range p.used {
 		ring[i] = *p.at(i)
 	}

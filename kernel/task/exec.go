@@ -1,6 +1,8 @@
 package task
 
 import (
+	"sync/atomic"
+
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/abi"
@@ -146,6 +148,7 @@ func (t *Thread) Exec(f *vfs.File, path string, hidden bool, argv, envp []string
 	p.exitSignal = int(unix.SIGCHLD)
 	tasks.mu.Unlock()
 	t.cred.Store(c)
+	noteSetID(f, path, c)
 	dumpable := int32(1)
 	if c.EUID != c.UID || c.EGID != c.GID || vfs.Access(c, f.Path.Mount, f.Inode, unix.R_OK) != nil {
 		dumpable = 0 // fs.suid_dumpable
@@ -239,6 +242,22 @@ func execCred(c *cred.Cred) *cred.Cred {
 	}
 	n.SecureBits &^= 1 << 4 // SECBIT_KEEP_CAPS
 	return n
+}
+
+// setIDNoted is set once a set-user-ID program has been noted.
+var setIDNoted atomic.Bool
+
+// noteSetID tells the user, once, of a program that would have got other
+// credentials from a Linux kernel.
+func noteSetID(f *vfs.File, path string, c *cred.Cred) {
+	mode := f.Inode.Mode()
+	if mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return
+	}
+	a := f.Inode.Attr()
+	if (mode&unix.S_ISUID != 0 && a.UID != uint32(c.EUID) || mode&unix.S_ISGID != 0 && a.GID != uint32(c.EGID)) && !setIDNoted.Swap(true) {
+		Note("the set-user-ID or set-group-ID bit of " + path + " is ignored, as are others")
+	}
 }
 
 // NewInit returns the thread of the first process, which is not in the tables

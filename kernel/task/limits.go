@@ -54,7 +54,7 @@ type limits [NRlimits]struct{ cur, max atomic.Uint64 }
 const nrOpen = 1 << 20
 
 // defaults are Linux's limits of the first process as Debian's systemd leaves
-// them to a login, with counts that grow with memory fixed.
+// them to a login.
 func (l *limits) defaults() {
 	for i := range l {
 		l[i].cur.Store(Unlimited)
@@ -63,10 +63,11 @@ func (l *limits) defaults() {
 	set := func(i int, cur, max uint64) { l[i].cur.Store(cur); l[i].max.Store(max) }
 	set(RlimitStack, 8<<20, Unlimited)
 	set(RlimitCore, 0, Unlimited)
-	set(RlimitNproc, maxThreads/2, maxThreads/2)
+	half := uint64(threadLimit() / 2)
+	set(RlimitNproc, half, half)
 	set(RlimitNofile, 1024, nrOpen)
 	set(RlimitMemlock, 8<<20, 8<<20)
-	set(RlimitSigpending, maxThreads/2, maxThreads/2)
+	set(RlimitSigpending, half, half)
 	set(RlimitMsgqueue, 819200, 819200)
 	set(RlimitNice, 0, 0)
 	set(RlimitRtprio, 0, 0)

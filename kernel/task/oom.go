@@ -2,7 +2,9 @@ package task
 
 import (
 	"runtime/debug"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -84,12 +86,29 @@ func pickVictim() *Process {
 			worst, most = p, n
 		}
 	}
+	if worst != nil && most < -lastChoice*3/2 {
+		worst = InitProcess() // all others are exempt
+	}
 	oom.victim = worst
 	if worst != nil {
 		worst.killForMemory()
 	}
 	return worst
 }
+
+// oomScoreMin is OOM_SCORE_ADJ_MIN, which exempts a process.
+const oomScoreMin = -1000
+
+// lastChoice is what is taken off the badness of the first process; who is
+// exempt is worth less still.
+const lastChoice = 1 << 40
+
+// OOMKills counts the processes that were killed for their memory.
+var OOMKills atomic.Int64
+
+// Note is told, in one line, what users may want to know and no program is
+// told. It is set at boot.
+var Note = func(text string) {}
 
 // badness is how good a victim the process is: the memory that its end would
 // free, in pages, moved by oom_score_adj thousandths of all memory.
@@ -99,9 +118,12 @@ func (p *Process) badness() int {
 		return -1 << 62 // a zombie has nothing
 	}
 	total, _ := cpu.FrameStats()
-	n := int(as.ResidentPages()) + p.OOMScoreAdj()*total/1000
-	if p == InitProcess() {
-		n -= 1 << 40 // its end is the machine's
+	n := int(as.ResidentPages()+as.TablePages()) + p.OOMScoreAdj()*total/1000
+	switch {
+	case p == InitProcess():
+		n -= lastChoice // its end is the machine's
+	case p.OOMScoreAdj() == oomScoreMin:
+		n -= 2 * lastChoice
 	}
 	return n
 }
@@ -115,8 +137,17 @@ func (p *Process) memory() *mm.AddressSpace {
 
 // killForMemory kills the process with a report that says why.
 func (p *Process) killForMemory() {
+	resident := uint64(0)
+	if as := p.memory(); as != nil {
+		resident = as.ResidentPages() * (mm.PageSize / 1024)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.exiting && p.mem != nil {
+		OOMKills.Add(1)
+		go Note("out of memory: killed process " + strconv.Itoa(p.tgid) + " (" + p.leader.Name() + "), " +
+			strconv.FormatUint(resident, 10) + " kB resident, oom_score_adj " + strconv.Itoa(p.OOMScoreAdj()))
+	}
 	if p.crash == nil && !p.exiting {
 		p.crash = &Crash{Signal: int(unix.SIGKILL), PID: p.tgid, TID: p.tgid, Command: p.leader.Name(), Reason: "out of memory"}
 	}

@@ -2,6 +2,7 @@ package task
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +46,23 @@ const (
 func threadLimit() int {
 	const least = 64
 	total, _ := cpu.FrameStats()
-	return min(max(total/64, least), maxThreads)
+	n := min(max(total/64, least), maxThreads)
+	if set := int(threadsMax.Load()); set != 0 {
+		n = min(n, set)
+	}
+	return n
+}
+
+// threadsMax is kernel.threads-max when it was set: it may lower the limit.
+var threadsMax atomic.Int32
+
+// ThreadsMax and SetThreadsMax are kernel.threads-max.
+func ThreadsMax() int64 { return int64(threadLimit()) }
+
+// SetThreadsMax is described at ThreadsMax.
+func SetThreadsMax(n int64) error {
+	threadsMax.Store(int32(n))
+	return nil
 }
 
 // Group is a process group. Guarded by tasks.mu.

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/cpu"
 )
 
 // NSignals is the highest signal number; realtime signals start at sigRTMin.
@@ -408,7 +410,7 @@ func (t *Thread) queue(q *sigQueue, si *SigInfo, timer *queued) error {
 			e = &queued{info: *si}
 		}
 		u := t.user
-		if n := u.sigpending.Add(1); uint64(n) > t.Process.Limit(RlimitSigpending) && sig >= sigRTMin {
+		if n := u.sigpending.Add(1); sig >= sigRTMin && (uint64(n) > t.Process.Limit(RlimitSigpending) || cpu.KernelShort()) {
 			u.sigpending.Add(-1)
 			if si.Code != siUser && si.Code < 0 {
 				return unix.EAGAIN

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/clock"
+	"husk/kernel/cpu"
 )
 
 // itimer is one of the three interval timers of getitimer(2). Process.mu
@@ -184,7 +185,7 @@ func (t *Thread) TimerCreate(s TimerSpec) (int, error) {
 	p := t.Process
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := t.user.sigpending.Add(1); uint64(n) > p.Limit(RlimitSigpending) {
+	if n := t.user.sigpending.Add(1); uint64(n) > p.Limit(RlimitSigpending) || cpu.KernelShort() {
 		t.user.sigpending.Add(-1)
 		return 0, unix.EAGAIN
 	}

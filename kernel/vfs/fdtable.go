@@ -53,6 +53,9 @@ func (t *FDTable) grow(n int) {
 		for i := range *old {
 			slots[i].Store((*old)[i].Load())
 		}
+		for i := len(*old); i < n; i += 4096 / 8 { // so that the memory is there, and counted
+			slots[i].Store(nil)
+		}
 	}
 	words := make([]uint64, 2*(n/64))
 	copy(words, t.used)

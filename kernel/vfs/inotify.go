@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/mm"
 	"husk/kernel/wait"
 )
@@ -106,6 +107,10 @@ func NewInotify(flags uint32) (*File, error) {
 	return NewAnonFile("inotify", 0o600, unix.O_RDONLY|flags, &Inotify{watches: map[int]*watch{}}), nil
 }
 
+// fewWatches is how many watches and events an instance may have however short
+// memory is.
+const fewWatches = 64
+
 // Add serves inotify_add_watch(2).
 func (in *Inotify) Add(p Path, mask uint32) (int, error) {
 	i := p.Inode()
@@ -132,6 +137,9 @@ func (in *Inotify) Add(p Path, mask uint32) (int, error) {
 	}
 	if i.refs.Load() < 0 {
 		return 0, unix.ENOENT
+	}
+	if len(in.watches) >= fewWatches && cpu.KernelShort() {
+		return 0, unix.ENOMEM
 	}
 	in.lastWD++
 	w := &watch{in: in, wd: in.lastWD, inode: i}
@@ -209,7 +217,7 @@ func (in *Inotify) add(e event) {
 		in.mu.Unlock()
 		return
 	}
-	if len(in.events) >= maxQueuedEvents {
+	if n := len(in.events); n >= maxQueuedEvents || n >= fewWatches && cpu.KernelShort() {
 		if in.lost {
 			in.mu.Unlock()
 			return

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/cpu"
 	"husk/kernel/wait"
 )
 
@@ -273,6 +274,9 @@ func (l *lockList) conflict(r recordLock) *recordLock {
 	return nil
 }
 
+// fewRecords is how many locks a file may have however short memory is.
+const fewRecords = 64
+
 // tryRecord takes r, or returns EAGAIN; a waiter with a request is entered
 // into the graph of who waits for whom, and told EDEADLK if that has a cycle.
 func (l *lockList) tryRecord(r recordLock, request *int) error {
@@ -286,6 +290,9 @@ func (l *lockList) tryRecord(r recordLock, request *int) error {
 		}
 		return unix.EAGAIN
 	}
+	if len(l.records) >= fewRecords && cpu.KernelShort() {
+		return unix.ENOLCK
+	}
 	l.setRecord(r, true)
 	return nil
 }
@@ -298,6 +305,10 @@ func (l *lockList) waitRecord(c Caller, r recordLock, detect bool) error {
 	}
 	return block(c, &l.freed, wait.In, 0, func() error { return l.tryRecord(r, request) })
 }
+
+// before reports whether a range that ends at end neither reaches nor touches
+// one that begins at start.
+func before(end, start int64) bool { return end != math.MaxInt64 && end+1 < start }
 
 // maxChain bounds the search for a deadlock, as Linux does.
 const maxChain = 10
@@ -336,47 +347,42 @@ func waitsNoMore(request *int) {
 // kind are joined. The owner's locks stay together, in the order of their
 // bytes. mu is held.
 func (l *lockList) setRecord(r recordLock, lock bool) {
-	own := make([]recordLock, 0, 4)
-	others := make([]recordLock, 0, len(l.records)+2)
-	at := -1 // where the owner's locks are among the others
-	for _, o := range l.records {
-		if o.owner != r.owner {
-			others = append(others, o)
-			continue
-		}
-		if at < 0 {
-			at = len(others)
-		}
-		if lock && o.write == r.write && (o.end == math.MaxInt64 || o.end+1 >= r.start) && (r.end == math.MaxInt64 || r.end+1 >= o.start) {
+	// [from, to) are the owner's locks that overlap or touch r.
+	from := slices.IndexFunc(l.records, func(o recordLock) bool { return o.owner == r.owner })
+	if from < 0 {
+		from = len(l.records)
+	}
+	for from < len(l.records) && l.records[from].owner == r.owner && before(l.records[from].end, r.start) {
+		from++
+	}
+	to := from
+	for to < len(l.records) && l.records[to].owner == r.owner && !before(r.end, l.records[to].start) {
+		to++
+	}
+	var room [2][2]recordLock // what remains on either side: at most one that touches and one that is cut
+	left, right := room[0][:0], room[1][:0]
+	for _, o := range l.records[from:to] {
+		if lock && o.write == r.write {
 			r.start, r.end = min(r.start, o.start), max(r.end, o.end)
 			continue
 		}
-		if o.end < r.start || r.end < o.start {
-			own = append(own, o)
-			continue
-		}
 		if o.start < r.start {
-			left := o
-			left.end = r.start - 1
-			own = append(own, left)
+			cut := o
+			cut.end = min(o.end, r.start-1)
+			left = append(left, cut)
 		}
 		if o.end > r.end {
-			right := o
-			right.start = r.end + 1
-			own = append(own, right)
+			cut := o
+			cut.start = max(o.start, r.end+1)
+			right = append(right, cut)
 		}
 	}
+	var all [5]recordLock
+	set := append(all[:0], left...)
 	if lock {
-		k := 0
-		for k < len(own) && own[k].start < r.start {
-			k++
-		}
-		own = slices.Insert(own, k, r)
+		set = append(set, r)
 	}
-	if at < 0 {
-		at = len(others)
-	}
-	l.records = slices.Insert(others, at, own...)
+	l.records = slices.Replace(l.records, from, to, append(set, right...)...)
 	l.freed.Notify(wait.In) // a weaker lock may let others in
 }
 

@@ -90,7 +90,10 @@ func TestForkBombLeavesTheMachineResponsive(t *testing.T) {
 func TestObjectsWithoutEndAreRefused(t *testing.T) {
 	bin := husk(t)
 	program := compile(t, "src/exhaust.c")
-	for _, kind := range []string{"epolls", "sockets", "rings", "maps", "tables"} {
+	for _, kind := range []string{
+		"epolls", "sockets", "rings", "maps", "tables", "locks", "watches", "events", "signals", "timers",
+		"messages", "semaphores", "segments", "queues",
+	} {
 		t.Run(kind, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
@@ -100,6 +103,27 @@ func TestObjectsWithoutEndAreRefused(t *testing.T) {
 			}
 			t.Logf("%s", out)
 		})
+	}
+}
+
+// TestMemoryRunsOutInAChild has one process take all memory: it is killed, and
+// before it who asked for that, while smaller and exempt ones live on.
+func TestMemoryRunsOutInAChild(t *testing.T) {
+	bin := husk(t)
+	program := compile(t, "src/pressure.c")
+	const want = `greedy killed, calm alive, safe alive, ripe killed
+0: half mapped, more than all Cannot allocate memory, unreserved mapped, shared Cannot allocate memory
+1: more than all mapped
+2: limit 1, used 1, more Cannot allocate memory, unreserved Cannot allocate memory, shared Cannot allocate memory, a little mapped
+2: limit 1000, a little Cannot allocate memory
+`
+	for _, memory := range []string{"64M", "256M"} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, bin, "run", "--cpus", "2", "-m", memory, program).Output()
+		if err != nil || string(out) != want {
+			t.Errorf("%s: %v: %s", memory, err, out)
+		}
 	}
 }
 

@@ -22,7 +22,19 @@ func setOvercommit(v int64) error {
 	return nil
 }
 
+func overcommitKbytes() int64 { return mm.OvercommitKbytes.Load() }
+
+// Of the limit in kilobytes and as a ratio the one that is set last holds, and
+// the other reads 0.
+func setOvercommitKbytes(v int64) error {
+	mm.OvercommitKbytes.Store(v)
+	return nil
+}
+
 func overcommitRatio() int64 {
+	if mm.OvercommitKbytes.Load() != 0 {
+		return 0
+	}
 	if v := mm.OvercommitRatio.Load(); v != 0 {
 		return int64(v)
 	}
@@ -31,6 +43,7 @@ func overcommitRatio() int64 {
 
 func setOvercommitRatio(v int64) error {
 	mm.OvercommitRatio.Store(int32(v))
+	mm.OvercommitKbytes.Store(0)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"husk/kernel/fs/pseudo"
 	"husk/kernel/ipc"
 	"husk/kernel/mqueue"
+	"husk/kernel/task"
 )
 
 // sysctls are the files of /proc/sys, which proc(5) and Linux's admin guide
@@ -148,7 +149,7 @@ kernel/shmmni                                special
 kernel/sysctl_writes_strict                  644 set 1 -1..1
 kernel/sysrq                                 644 set 0
 kernel/tainted                               644 set 0
-kernel/threads-max                           644 set 32466 1..int
+kernel/threads-max                           special
 kernel/timer_migration                       644 set 1 0..1
 kernel/traceoff_on_warning                   644 set 0
 kernel/unprivileged_bpf_disabled             644 set 2 0..2
@@ -289,7 +290,7 @@ vm/nr_hugepages_mempolicy                    644 number 0
 vm/nr_overcommit_hugepages                   644 number 0
 vm/oom_dump_tasks                            644 set 1
 vm/oom_kill_allocating_task                  644 set 0
-vm/overcommit_kbytes                         644 set 0 0..max
+vm/overcommit_kbytes                         special
 vm/overcommit_memory                         special
 vm/overcommit_ratio                          special
 vm/page-cluster                              644 set 3 0..31
@@ -334,9 +335,11 @@ var specials = []struct {
 	{"kernel/shmall", pseudo.Entry{Mode: 0o644, Show: showShmAll, Store: storeShmAll}},
 	{"kernel/shmmax", pseudo.Entry{Mode: 0o644, Show: showShmMax, Store: storeShmMax}},
 	{"kernel/shmmni", pseudo.Entry{Knob: &pseudo.Knob{Max: 1 << 15, Words: []*int64{&ipc.ShmMni}}}},
+	{"kernel/threads-max", pseudo.Entry{Knob: &pseudo.Knob{Min: 20, Max: 1 << 22, Get: task.ThreadsMax, Set: task.SetThreadsMax}}},
 	{"kernel/version", pseudo.Entry{Show: showVersion}},
 	{"vm/compact_memory", pseudo.Entry{Mode: 0o200, Store: storeCompactMemory}},
 	{"vm/drop_caches", pseudo.Entry{Mode: 0o200, Store: storeDropCaches}},
+	{"vm/overcommit_kbytes", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<63 - 1, Get: overcommitKbytes, Set: setOvercommitKbytes}}},
 	{"vm/overcommit_memory", pseudo.Entry{Knob: &pseudo.Knob{Max: 2, Get: overcommit, Set: setOvercommit}}},
 	{"vm/overcommit_ratio", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Get: overcommitRatio, Set: setOvercommitRatio}}},
 	{"vm/stat_refresh", pseudo.Entry{Mode: 0o600, Store: storeStatRefresh}},

@@ -429,6 +429,8 @@ func showVMStat(t *text, c vfs.Caller, _ none) error {
 	for _, name := range vmstatNames {
 		var v uint64
 		switch name {
+		case "oom_kill":
+			v = uint64(task.OOMKills.Load())
 		case "nr_free_pages":
 			v = f.Free
 		case "nr_zone_inactive_anon", "nr_inactive_anon":
