@@ -170,9 +170,12 @@ static void files(void) {
 	unlink("/tmp/acc/f");
 	rmdir("/tmp/acc");
 	puts("== kill");
-	int pid = fork(), st;
-	if (!pid) { setresuid(100, 101, 102); for (;;) pause(); }
-	naps(50);
+	int st, ready[2];
+	char c;
+	pipe(ready);
+	int pid = fork();
+	if (!pid) { setresuid(100, 101, 102); write(ready[1], "r", 1); for (;;) pause(); }
+	read(ready[0], &c, 1);
 	int who[][3] = {{100, 0, 0}, {0, 100, 0}, {101, 101, 101}, {102, 102, 102}, {9, 102, 9}, {9, 9, 102}, {9, 9, 9}};
 	for (int k = 0; k < 7; k++)
 		CHILD(setresuid(who[k][0] ? who[k][0] : 5, who[k][1] ? who[k][1] : 5, who[k][2] ? who[k][2] : 5); errno = 0; int r = kill(pid, 0); int e = errno; printf("%d %d %d: %d %s ", who[k][0], who[k][1], who[k][2], r, strerrorname_np(e)); r = kill(pid, SIGCONT); printf("cont %d\n", r));

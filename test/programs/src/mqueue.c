@@ -186,22 +186,29 @@ int main(void) {
 	SAY(mq_receive(q, buf, 10, &prio));
 	printf("%u %s\n", prio, buf);
 	fflush(stdout);
+	int told[2];
+	char c;
+	pipe(told);
+	fcntl(told[0], F_SETFL, O_NONBLOCK);
+	struct sigaction sa = {.sa_handler = nothing};
+	sigaction(SIGUSR1, &sa, 0);
 	int pid = fork();
 	if (!pid) {
-		struct sigaction sa = {.sa_handler = nothing};
-		sigaction(SIGUSR1, &sa, 0);
 		while (mq_receive(q, buf, 10, 0) >= 0)
 			;
 		printf("interrupted %s\n", strerrorname_np(errno));
 		sa.sa_flags = SA_RESTART;
 		sigaction(SIGUSR1, &sa, 0);
+		write(told[1], "t", 1);
 		printf("after restart %zd\n", mq_receive(q, buf, 10, 0));
 		fflush(stdout);
 		_exit(0);
 	}
-	naps(100);
-	kill(pid, SIGUSR1);
-	naps(100);
+	while (read(told[0], &c, 1) < 0) {
+		kill(pid, SIGUSR1);
+		naps(10);
+	}
+	naps(50);
 	kill(pid, SIGUSR1);
 	naps(50);
 	mq_send(q, "end", 4, 0);
@@ -217,7 +224,7 @@ int main(void) {
 	mq_send(q, "y", 2, 0);
 	SAY(epoll_wait(e, &ev, 1, 1000));
 	// notification
-	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+	sa = (struct sigaction){.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
 	sigaction(SIGUSR1, &sa, 0);
 	struct sigevent se = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 42};
 	SAY(mq_notify(q, &se));

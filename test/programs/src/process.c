@@ -382,9 +382,14 @@ static void families(void) {
 		SAY(setsid() == getpid()); SAY(setsid()); SAY(setpgid(0, 0)); SAY(getsid(0) == getpid()); SAY(getpgid(99999)); SAY(getsid(99999));
 		SAY(setpgid(0, 99999)); SAY(setpgid(99999, 0)); SAY(setpgid(0, -1)); SAY(setpgid(1, 0)); SAY(getpgid(-1)));
 	waitpid(pid, &st, 0);
-	pid = IN_CHILD(naps(20); execl("/bin/sleep", "sleep", "1", NULL));
+	int x[2], y[2];
+	pipe2(x, O_CLOEXEC);
+	pipe2(y, O_CLOEXEC);
+	pid = IN_CHILD(read(y[0], b, 1); execl("/bin/sleep", "sleep", "1", NULL));
 	SAY(setpgid(pid, pid));
-	naps(100);
+	write(y[1], "g", 1);
+	close(x[1]);
+	read(x[0], b, 1); // until it has executed
 	SAY(setpgid(pid, getpgrp()));
 	kill(pid, SIGKILL);
 	waitpid(pid, &st, 0);

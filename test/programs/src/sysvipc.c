@@ -381,12 +381,10 @@ static void semaphores(void) {
 	// a signal
 	signal(SIGUSR1, handler);
 	fflush(stdout);
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
+	sigaction(SIGUSR1, &sa, 0);
 	int pid = fork();
-	if (!pid) {
-		struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
-		sigaction(SIGUSR1, &sa, 0);
-		_exit(semop(id, &(struct sembuf){0, -1, 0}, 1) ? errno : 0);
-	}
+	if (!pid) _exit(semop(id, &(struct sembuf){0, -1, 0}, 1) ? errno : 0);
 	while (semctl(id, 0, GETNCNT) < 1)
 		naps(1);
 	kill(pid, SIGUSR1);
@@ -485,15 +483,16 @@ static void messages(void) {
 	printf("receiver %s\n", strerrorname_np(status()));
 	RCV(100, 0, IPC_NOWAIT);
 	fflush(stdout);
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
+	sigaction(SIGUSR1, &sa, 0);
 	pid = fork();
-	if (!pid) {
-		struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
-		sigaction(SIGUSR1, &sa, 0);
-		_exit(msgrcv(id, &r, 2, 3, 0) < 0 ? errno : 0);
+	if (!pid) _exit(msgrcv(id, &r, 2, 3, 0) < 0 ? errno : 0);
+	int st;
+	while (waitpid(pid, &st, WNOHANG) == 0) {
+		kill(pid, SIGUSR1);
+		naps(10);
 	}
-	naps(100);
-	kill(pid, SIGUSR1);
-	printf("interrupted %s\n", strerrorname_np(status()));
+	printf("interrupted %s\n", strerrorname_np(WEXITSTATUS(st)));
 	SAY(msgctl(id, IPC_INFO, (void *)&i) >= 0);
 	printf("%d %d %d %d %d %d %d %d\n", i.msgpool, i.msgmap, i.msgmax, i.msgmnb, i.msgmni, i.msgssz, i.msgtql, i.msgseg);
 	SAY(msgctl(id, MSG_INFO, (void *)&i) >= 0);
