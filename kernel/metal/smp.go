@@ -84,6 +84,16 @@ func (c *percpu) loadRoot(root uint64) {
 	writeCR3(root)
 }
 
+// leaveRoot makes a CPU that has nothing to do forget the address space that
+// it ran last, so that nobody need wake it to flush its translations. The
+// field is written last: until then it is still asked.
+func (c *percpu) leaveRoot() {
+	if ncpu > 1 && c.root != kernelRoot {
+		writeCR3(kernelRoot)
+		atomic.StoreUint64(&c.root, kernelRoot)
+	}
+}
+
 // forget, as shootRoot, asks CPUs to leave the root that shootStart holds.
 const forget = ^uint64(0)
 

@@ -171,6 +171,9 @@ func (c *percpu) schedule() {
 	}
 	c.setCurrent(n)
 	c.waking = false
+	if n == c.idle {
+		c.leaveRoot()
+	}
 	if runHead >= 0 && n != c.idle {
 		wakeCPU()
 	}
