@@ -81,15 +81,13 @@ func InitRoot(pa uint64) { initRoot(pa) }
 // ReleaseRoot makes every CPU that holds root leave it.
 func ReleaseRoot(root uint64) { kcall(kcallForgetRoot, uintptr(root), 0, 0) }
 
-func flushLocal(root uint64, start, end uintptr)
+func flushAlone(root uint64, start, end uintptr) bool
 
 // FlushRange removes translations of root from every TLB.
 func FlushRange(root uint64, start, end uintptr) {
-	if ncpu == 1 {
-		flushLocal(root, start, end)
-		return
+	if !flushAlone(root, start, end) {
+		kcall(kcallFlush, uintptr(root), start, end)
 	}
-	kcall(kcallFlush, uintptr(root), start, end)
 }
 
 // MapMMIO maps device memory uncached.

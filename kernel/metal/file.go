@@ -219,13 +219,15 @@ func wakePoller() bool {
 	if pollers == 0 {
 		return false
 	}
+	left := pollers
 	pollers = 0
 	woke := false
-	for n := int32(maxCPUs); n < maxThreads; n++ {
+	for n := int32(maxCPUs); n < maxThreads && left > 0; n++ {
 		t := &threads[n]
 		if t.state != threadPoll {
 			continue
 		}
+		left--
 		if !woke {
 			if ready := pollReady(uintptr(t.frame.RSI), t.frame.RDX); ready != 0 {
 				wake(n, ready)

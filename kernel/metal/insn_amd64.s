@@ -294,15 +294,32 @@ TEXT ·kcall(SB),NOSPLIT,$0-40
 	MOVQ	AX, ret+32(FP)
 	RET
 
-// func flushLocal(root uint64, start, end uintptr)
+// func flushAlone(root uint64, start, end uintptr) bool
 //
-// flushLocal is the flush on a machine with one CPU: no interrupt may come
-// between the comparison and the invalidations, so it is written out here.
-TEXT ·flushLocal(SB),NOSPLIT,$0-24
+// flushAlone is the flush of a root that no other CPU has; if one has it, it
+// reports false and has done nothing. No interrupt may come between the look
+// at the CPUs and the invalidations, so it is written out here. A CPU that
+// enters the root after the look loads CR3 after the tables were changed.
+TEXT ·flushAlone(SB),NOSPLIT,$0-25
 	MOVQ	root+0(FP), AX
 	MOVQ	start+8(FP), BX
 	MOVQ	end+16(FP), CX
+	LEAQ	·cpus(SB), SI
 	CLI
+	MOVQ	CPU_SELF, DI
+	MOVL	·ncpu(SB), DX
+other:
+	DECL	DX
+	JLT	alone
+	MOVQ	(SI)(DX*8), R8
+	CMPQ	R8, DI
+	JEQ	other
+	CMPQ	AX, 0x48(R8)	// struct percpu, root
+	JNE	other
+	STI
+	MOVB	$0, ret+24(FP)
+	RET
+alone:
 	CMPQ	AX, CPU_ROOT
 	JNE	done
 	TESTQ	CX, CX
@@ -321,6 +338,7 @@ all:
 	MOVQ	AX, CR3
 done:
 	STI
+	MOVB	$1, ret+24(FP)
 	RET
 
 // func Nanotime() int64

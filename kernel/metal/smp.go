@@ -102,7 +102,12 @@ func forgetRoot(c *percpu, root uint64) {
 	if c.root == root {
 		c.loadRoot(kernelRoot)
 	}
-	if ncpu == 1 {
+	// Nobody enters it any more, so that one look is enough.
+	elsewhere := false
+	for i := range ncpu {
+		elsewhere = elsewhere || atomic.LoadUint64(&cpuAt(i).root) == root
+	}
+	if !elsewhere {
 		return
 	}
 	shootLock.lock()

@@ -81,7 +81,7 @@ func boot(t *testing.T, kernel, cmdline string, flags ...string) (string, int) {
 
 func bootState(t *testing.T, kernel, cmdline string, flags ...string) (string, *os.ProcessState) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	args := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio", "-accel", "tcg",
