@@ -17,13 +17,6 @@ import unittest
 from test import support
 from test.support import os_helper
 
-module, limit, choice = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
-del sys.argv[1:]
-left_out = [c[1:] for c in choice if c[0] == "-"]
-only = [c[1:] for c in choice if c[0] == "+"]
-# Tests redirect and close the standard streams.
-verdicts = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 200)
-traces = os.fdopen(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 201), "w")
 process = os.getpid()
 
 
@@ -92,18 +85,32 @@ def chosen(suite):
     return kept
 
 
-support.verbose = True
-# Neither network nor what asks for gigabytes.
-support.use_resources = ["subprocess", "cpu", "largefile", "walltime", "decimal", "tzdata"]
-faulthandler.enable(file=traces)
-with os_helper.temp_cwd(f"cpython-{process}", quiet=True):
-    try:
-        tests = importlib.import_module("test." + module)
-    except unittest.SkipTest as e:
-        say("skip", "test." + module, str(e))
-        sys.exit(0)
-    loader = unittest.TestLoader()
-    suite = loader.loadTestsFromModule(tests)
-    for e in loader.errors:
-        say("fail", "test." + module, e)
-    unittest.TextTestRunner(verbosity=2, resultclass=Result).run(chosen(suite))
+def main():
+    global limit, left_out, only, verdicts, traces
+    module, limit, choice = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+    del sys.argv[1:]
+    left_out = [c[1:] for c in choice if c[0] == "-"]
+    only = [c[1:] for c in choice if c[0] == "+"]
+    # Tests redirect and close the standard streams.
+    verdicts = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 200)
+    traces = os.fdopen(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 201), "w")
+    support.verbose = True
+    # Neither network nor what asks for gigabytes.
+    support.use_resources = ["subprocess", "cpu", "largefile", "walltime", "decimal", "tzdata"]
+    faulthandler.enable(file=traces)
+    with os_helper.temp_cwd(f"cpython-{process}", quiet=True):
+        try:
+            tests = importlib.import_module("test." + module)
+        except unittest.SkipTest as e:
+            say("skip", "test." + module, str(e))
+            sys.exit(0)
+        loader = unittest.TestLoader()
+        suite = loader.loadTestsFromModule(tests)
+        for e in loader.errors:
+            say("fail", "test." + module, e)
+        unittest.TextTestRunner(verbosity=2, resultclass=Result).run(chosen(suite))
+
+
+# Children that multiprocessing spawns import this file.
+if __name__ == "__main__":
+    main()
