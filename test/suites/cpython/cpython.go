@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 
 	"husk/test/suites"
 )
@@ -38,6 +37,13 @@ var Modules = []string{
 	"test_asyncio.test_runners", "test_asyncio.test_threads", "test_asyncio.test_locks", "test_asyncio.test_sendfile",
 	"test_asyncio.test_buffered_proto", "test_concurrent_futures", "test_multiprocessing_fork",
 	"test_multiprocessing_spawn", "test_multiprocessing_forkserver", "test_multiprocessing_main_handling",
+}
+
+// slow are those that take minutes natively.
+var slow = map[string]bool{
+	"test_multiprocessing_fork": true, "test_multiprocessing_spawn": true, "test_multiprocessing_forkserver": true,
+	"test_multiprocessing_main_handling": true, "test_concurrent_futures": true, "test_venv": true, "test_zipfile": true,
+	"test_tarfile": true, "test_asyncio.test_events": true, "test_subprocess": true,
 }
 
 //go:embed driver.py
@@ -69,7 +75,7 @@ func Suites(modules []string, build string, only ...string) ([]suites.Suite, err
 	var list []suites.Suite
 	for _, m := range modules {
 		seconds := 1800
-		if strings.HasPrefix(m, "test_multiprocessing") || m == "test_concurrent_futures" {
+		if slow[m] {
 			seconds = 5400
 		}
 		// One test may take a third of its suite's time, so that the others
