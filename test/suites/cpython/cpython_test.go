@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"husk/test/suites"
@@ -25,7 +24,7 @@ func TestShortModulesPassInHusk(t *testing.T) {
 	}
 	husk := os.Getenv("HUSK")
 	if husk == "" {
-		husk, _ = filepath.Abs("../../../bin/husk")
+		t.Skip("$HUSK names no command: make test")
 	}
 	for _, need := range []string{husk, "qemu-system-x86_64"} {
 		if _, err := exec.LookPath(need); err != nil {
