@@ -43,7 +43,7 @@ type buildFlags struct {
 func buildCommand() *cobra.Command {
 	f := &buildFlags{}
 	cmd := &cobra.Command{
-		Use:   "build [flags] PROGRAM|DIR|--manifest FILE|-c FILE [ARGS…]",
+		Use:   "build [flags] PROGRAM|DIR|--manifest FILE|-c FILE [-- ARGS…]",
 		Short: "Make an image of a program or a directory",
 		Long: `Make an image of a program and all it needs, or of a directory that is to be
 the root file system, for 'husk run' and 'husk image'. ARGS are the arguments
@@ -77,7 +77,6 @@ and name that it gives.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.SetInterspersed(false)
 	flags.SortFlags = false
 	flags.StringVarP(&f.output, "output", "o", "", "write the image to FILE as well: an OCI archive, or FILE.erofs the bare file system")
 	flags.StringVarP(&f.name, "tag", "t", "", "name of the image in the store (default: the program's or directory's)")

@@ -116,12 +116,25 @@ func (c *Committed) write(ctx context.Context, u *store.Use, plan *image.Plan, r
 	defer first.Abort()
 	var cur *store.Blob
 	at := 0
-	commit := func() (err error) {
-		if cur != nil {
-			layers[1+at], err = cur.Commit(v1.Hash{}, store.MediaErofs)
-			cur = nil
+	// The disk finishes a part while the next is read. One at a time: more
+	// would only wait for the same disk.
+	busy := make(chan error, 1)
+	busy <- nil
+	commit := func() error {
+		if cur == nil {
+			return nil
 		}
-		return err
+		if err := <-busy; err != nil {
+			busy <- err
+			return err
+		}
+		go func(b *store.Blob, n int) {
+			var err error
+			layers[n], err = b.Commit(v1.Hash{}, store.MediaErofs)
+			busy <- err
+		}(cur, 1+at)
+		cur = nil
+		return nil
 	}
 	defer func() {
 		if cur != nil {
@@ -151,6 +164,9 @@ func (c *Committed) write(ctx context.Context, u *store.Use, plan *image.Plan, r
 	})
 	if err == nil {
 		err = commit()
+	}
+	if last := <-busy; err == nil {
+		err = last
 	}
 	if err != nil {
 		return nil, err

@@ -180,12 +180,11 @@ func registryError(r name.Reference, err error) error {
 		return err
 	case errors.As(err, &te):
 		why := http.StatusText(te.StatusCode)
-		for _, d := range te.Errors {
-			why = strings.ToLower(strings.ReplaceAll(string(d.Code), "_", " "))
-			if d.Message != "" {
-				why = d.Message
+		if len(te.Errors) > 0 {
+			why = strings.ToLower(strings.ReplaceAll(string(te.Errors[0].Code), "_", " "))
+			if te.Errors[0].Message != "" {
+				why = te.Errors[0].Message
 			}
-			break
 		}
 		switch te.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden:
