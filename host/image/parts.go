@@ -148,6 +148,7 @@ func (pl *Plan) Parts() []Part {
 				binary.LittleEndian.PutUint64(b[8*k:], uint64(v))
 			}
 			h.Write(b[:])
+			h.Write(i.node.Patch)
 			out[n].Changed = max(out[n].Changed, i.node.Changed())
 		}
 		out[n].Size = int64(q.size)
@@ -252,7 +253,7 @@ func (i *inode) readTail(known func(*rootfs.Node, []byte) bool) error {
 	}
 	off := int64(i.blocks * BlockSize)
 	n := i.node
-	if n.Content == nil && n.Host != "" {
+	if n.Content == nil && n.Host != "" && n.Patch == nil {
 		f, err := os.Open(n.Host)
 		if err != nil {
 			return err

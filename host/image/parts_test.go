@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"husk/host/rootfs"
+	"husk/host/sysroot"
 )
 
 // inParts writes a tree in parts.
@@ -158,6 +159,44 @@ func readAll(t *testing.T, n *rootfs.Node) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func TestPinnedTimesKeepPythonsModulesTrue(t *testing.T) {
+	tr := rootfs.NewTree()
+	put := func(p string, mtime int64, data string) {
+		t.Helper()
+		if err := tr.Put(p, &rootfs.Node{Mode: sysroot.TypeReg | 0o644, Mtime: mtime * 1e9, Size: int64(len(data)), Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const now = 0x65000000
+	put("/m/a.py", now, "a = 1")
+	put("/m/__pycache__/a.cpython-311.pyc", now+5, "magi\x00\x00\x00\x00\x00\x00\x00\x65size and code")
+	put("/m/__pycache__/a.cpython-312.pyc", now+5, "magi\x01\x00\x00\x00\x00\x00\x00\x65by its hash .")
+	put("/m/b.py", now, "b = 1")
+	put("/m/__pycache__/b.cpython-311.pyc", now+5, "magi\x00\x00\x00\x00\x01\x00\x00\x65is out of date")
+	for _, split := range []int64{0, 1} {
+		p, err := NewPlan(tr, Options{Pin: &Pin{Mtime: 1e9 * 0x01020304}, SplitSize: split})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var img bytes.Buffer
+		if err := p.Write(context.Background(), Output{First: &img}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewReader(bytes.NewReader(img.Bytes()), int64(img.Len()), "pyc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]string{
+			"a.cpython-311": "magi\x00\x00\x00\x00\x04\x03\x02\x01size and code", "a.cpython-312": "magi\x01\x00\x00\x00\x00\x00\x00\x65by its hash .",
+			"b.cpython-311": "magi\x00\x00\x00\x00\x01\x00\x00\x65is out of date",
+		} {
+			if b, err := r.ReadFile("/m/__pycache__/"+name+".pyc", 100); string(b) != want {
+				t.Errorf("%s is %q (%v), want %q", name, b, err, want)
+			}
+		}
+	}
 }
 
 func FuzzReader(f *testing.F) {

@@ -38,6 +38,7 @@ type Pin struct {
 
 // Apply pins a tree.
 func (pin *Pin) Apply(t *rootfs.Tree) {
+	pin.python(t)
 	_ = t.Walk(func(_ string, n *rootfs.Node) error {
 		n.UID, n.GID, n.Mtime = pin.UID, pin.GID, pin.Mtime
 		if !pin.Modes {
@@ -216,7 +217,7 @@ func (w *writer) content(i *inode) error {
 		}
 	}
 	outside := min(i.size, i.blocks*BlockSize)
-	if i.node.Content != nil {
+	if i.node.Content != nil || i.node.Patch != nil {
 		return w.foreign(i, outside)
 	}
 	if i.node.Host == "" {
@@ -243,7 +244,7 @@ func (w *writer) content(i *inode) error {
 
 // foreign is content for what is part of something else.
 func (w *writer) foreign(i *inode, outside uint64) error {
-	r, err := i.node.Content.Open()
+	r, err := i.node.Open()
 	if err != nil {
 		return fmt.Errorf("%s: %w", i.path, err)
 	}

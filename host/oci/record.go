@@ -49,7 +49,7 @@ func keyOf(n *rootfs.Node) (k endKey, ok bool) {
 	for i, v := range id {
 		binary.LittleEndian.PutUint64(b[8*i:], uint64(v))
 	}
-	sum := sha256.Sum256(b[:])
+	sum := sha256.Sum256(append(b[:], n.Patch...))
 	copy(k[:], sum[:])
 	return k, true
 }

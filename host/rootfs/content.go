@@ -20,6 +20,26 @@ type Content interface {
 
 // Open opens the content of a regular file, wherever it is.
 func (n *Node) Open() (io.ReadCloser, error) {
+	if len(n.Patch) == 0 {
+		return n.open()
+	}
+	r, err := n.open()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(io.Discard, r, int64(len(n.Patch))); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return patched{io.MultiReader(bytes.NewReader(n.Patch), r), r}, nil
+}
+
+type patched struct {
+	io.Reader
+	io.Closer
+}
+
+func (n *Node) open() (io.ReadCloser, error) {
 	switch {
 	case n.Content != nil:
 		return n.Content.Open()

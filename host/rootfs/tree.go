@@ -28,6 +28,7 @@ type Node struct {
 	Host         string // the host's file that has the content, or:
 	Data         []byte // the content itself, or:
 	Content      Content
+	Patch        []byte // in place of the content's first bytes, if not empty
 	Target       string // of a symbolic link
 	Major, Minor uint32 // of a device
 	Xattrs       map[string][]byte
