@@ -41,6 +41,11 @@ func (pin *Pin) Apply(t *rootfs.Tree) {
 	pin.python(t)
 	_ = t.Walk(func(_ string, n *rootfs.Node) error {
 		n.UID, n.GID, n.Mtime = pin.UID, pin.GID, pin.Mtime
+		for name := range n.Xattrs {
+			if name != "security.capability" {
+				delete(n.Xattrs, name) // the host's affair, as owners are
+			}
+		}
 		if !pin.Modes {
 			return nil
 		}

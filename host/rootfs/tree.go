@@ -331,5 +331,8 @@ func FromDir(dir string) (*Tree, error) {
 		return nil, err
 	}
 	t.Seen = root.Seen()
-	return t, nil
+	return t, t.Walk(func(p string, n *Node) (err error) {
+		n.Xattrs, err = sysroot.Xattrs(root.Host(p))
+		return err
+	})
 }
