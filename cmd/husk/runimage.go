@@ -121,6 +121,11 @@ func (r *runner) fromImage(c *instance.Config) error {
 	if !strings.HasPrefix(p.Cwd, "/") {
 		p.Cwd = "/" + p.Cwd
 	}
+	if r.files.HasFiles() {
+		return fmt.Errorf("files of %s do not go with an image: build one with 'husk build -c'", r.configFile)
+	}
+	// A machine that runs has its disk open: whoever wants may remove it.
+	c.Ready = func() { r.use.Close() }
 	c.Machine.Disks = []vmm.Disk{{Parts: im.Paths(), Readonly: true}}
 	c.Spec.Root.Path = "erofs:0"
 	// What is written anywhere is gone afterwards, volumes or not; but they

@@ -45,6 +45,9 @@ type Config struct {
 	// BootLimit is how long the kernel may take until the program runs; 0 is
 	// for ever.
 	BootLimit time.Duration
+	// Ready, unless nil, is called once, when the kernel is about to start
+	// the program: the monitor has opened all its files.
+	Ready func()
 	// HostPath finds the file on the host that the machine knows as path.
 	HostPath func(path string) string
 }
@@ -214,6 +217,9 @@ func (r *run) wait() (status int, err error) {
 			}
 			switch m.Type {
 			case spec.TypeReady:
+				if r.Ready != nil && !r.ready {
+					r.Ready()
+				}
 				r.ready, late = true, nil
 				if m.Text != spec.ReadyAsks || r.Spec.Process.Terminal {
 					r.startStdin()

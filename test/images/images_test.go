@@ -5,18 +5,20 @@ package images
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
 
 // command is husk with a store of its own.
-type command func(args ...string) (stdout, stderr string, status int)
+type command struct{ bin, data string }
 
 // husk is the command under test.
 func husk(t *testing.T) command {
@@ -37,25 +39,33 @@ func husk(t *testing.T) command {
 		}
 		t.Skip("no command: run make")
 	}
-	data := t.TempDir()
-	run := func(args ...string) (string, string, int) {
-		cmd := exec.Command(bin, args...)
-		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+data, "SOURCE_DATE_EPOCH=")
-		var out, err bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &err
-		if e := cmd.Run(); e != nil && cmd.ProcessState == nil {
-			t.Fatal(e)
-		}
-		return out.String(), err.String(), cmd.ProcessState.ExitCode()
+	c := command{bin, t.TempDir()}
+	c.run("run", "true") // may say which accelerator it found
+	return c
+}
+
+// start prepares a run.
+func (c command) start(stdin io.Reader, stderr io.Writer, args ...string) *exec.Cmd {
+	cmd := exec.Command(c.bin, args...)
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.data, "SOURCE_DATE_EPOCH=")
+	cmd.Stdin, cmd.Stderr = stdin, stderr
+	return cmd
+}
+
+func (c command) run(args ...string) (stdout, stderr string, status int) {
+	var out, msg bytes.Buffer
+	cmd := c.start(nil, &msg, args...)
+	cmd.Stdout = &out
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		return "", err.Error(), -1
 	}
-	run("run", "true") // may say which accelerator it found
-	return run
+	return out.String(), msg.String(), cmd.ProcessState.ExitCode()
 }
 
 // must is a run that succeeds; it gives what it printed.
 func (c command) must(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err, status := c(args...)
+	out, err, status := c.run(args...)
 	if status != 0 {
 		t.Fatalf("status %d: %s%s", status, out, err)
 	}
@@ -92,7 +102,7 @@ var programs = []string{"/bin/sh", "find", "sort", "xargs", "sha256sum", "id", "
 // with files deleted, replaced and linked in the upper ones, and compares what
 // it is in husk with what buildah has unpacked.
 func TestImageOfBuildahRunsAsThere(t *testing.T) {
-	run, b := husk(t), buildah(t)
+	h, b := husk(t), buildah(t)
 	dir := t.TempDir()
 	// The programs' root, by husk's own tar, is the first layer.
 	script := filepath.Join(dir, "all.sh")
@@ -104,8 +114,8 @@ func TestImageOfBuildahRunsAsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, p := range programs {
-		run.must(t, "build", "-q", "-t", fmt.Sprintf("part%d", i), p)
-		run.must(t, "image", "cp", fmt.Sprintf("part%d:/", i), filepath.Join(dir, "root"+fmt.Sprint(i)))
+		h.must(t, "build", "-q", "-t", fmt.Sprintf("part%d", i), p)
+		h.must(t, "image", "cp", fmt.Sprintf("part%d:/", i), filepath.Join(dir, "root"+fmt.Sprint(i)))
 	}
 	c := b("from", "scratch")
 	for i := range programs {
@@ -159,20 +169,20 @@ func TestImageOfBuildahRunsAsThere(t *testing.T) {
 	for _, to := range []string{"docker-archive:" + dir + "/docker.tar:top:1", "oci-archive:" + dir + "/oci.tar:top:1", "oci:" + dir + "/layout:top"} {
 		b("push", "-q", "top:1", to)
 		file := strings.Split(to, ":")[1]
-		digests[run.must(t, "image", "import", "-q", "-t", "top:1", file)] = true
+		digests[h.must(t, "image", "import", "-q", "-t", "top:1", file)] = true
 	}
 	if len(digests) != 1 {
 		t.Errorf("one image in three forms gives %d", len(digests))
 	}
 
 	// Entrypoint, arguments, environment, user and directory.
-	out := run.must(t, "run", "top:1")
+	out := h.must(t, "run", "top:1")
 	want := "uid=1000(app) gid=1000(app) groups=1000(app),50(staff)\n/srv/app\nGREETING=hello\nHOME=/home/app\n" +
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/srv/app\n/data:\nthere\n\n/new:\ndefault words\n"
 	if out != want {
 		t.Errorf("it printed\n%swant\n%s", out, want)
 	}
-	out = run.must(t, "run", "-u", "0:staff", "-w", "/", "-e", "GREETING=x", "image:top:1", "other", "words")
+	out = h.must(t, "run", "-u", "0:staff", "-w", "/", "-e", "GREETING=x", "image:top:1", "other", "words")
 	want = "uid=0(root) gid=50(staff) groups=50(staff)\n/\nGREETING=x\nHOME=/root\n" +
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/\n/data:\nthere\n\n/new:\nother words\n"
 	if out != want {
@@ -187,7 +197,7 @@ find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o -type f 
 	if err != nil {
 		t.Fatal(err)
 	}
-	out = run.must(t, "run", "-u", "root", "--entrypoint", "/bin/sh", "top:1", "-c", look, "sh", "/")
+	out = h.must(t, "run", "-u", "root", "--entrypoint", "/bin/sh", "top:1", "-c", look, "sh", "/")
 	same(t, out, string(native))
 	if n := strings.Count(out, "\n"); n < 100 {
 		t.Errorf("only %d lines to compare", n)
@@ -196,7 +206,7 @@ find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o -type f 
 	// It goes out again, and other tools read it.
 	for _, format := range []string{"docker", "oci-tar"} {
 		file := filepath.Join(dir, "back-"+format)
-		run.must(t, "image", "export", "--format", format, "-o", file, "top:1")
+		h.must(t, "image", "export", "--format", format, "-o", file, "top:1")
 		transport := map[string]string{"docker": "docker-archive:", "oci-tar": "oci-archive:"}[format]
 		back := b("mount", b("from", b("pull", "-q", transport+file)))
 		again, err := exec.Command("/bin/sh", "-c", look, "sh", back).Output()
@@ -205,7 +215,7 @@ find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o -type f 
 		}
 		same(t, string(again), string(native))
 	}
-	run.must(t, "image", "verify")
+	h.must(t, "image", "verify")
 }
 
 // whole gives what is new a time in whole seconds: buildah keeps no others.
@@ -238,7 +248,7 @@ func same(t *testing.T, got, want string) {
 // TestSameInputGivesTheSameDigest builds one directory twice, in other places,
 // at other times and with other masks.
 func TestSameInputGivesTheSameDigest(t *testing.T) {
-	run := husk(t)
+	h := husk(t)
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
 	var digests []string
@@ -262,9 +272,9 @@ func TestSameInputGivesTheSameDigest(t *testing.T) {
 		if err := os.Symlink("d1/1", filepath.Join(dir, "link")); err != nil {
 			t.Fatal(err)
 		}
-		digests = append(digests, run.must(t, "build", "-q", "-t", fmt.Sprint("same", i), dir))
+		digests = append(digests, h.must(t, "build", "-q", "-t", fmt.Sprint("same", i), dir))
 		file := filepath.Join(t.TempDir(), "out.tar")
-		run.must(t, "build", "-q", "-o", file, dir)
+		h.must(t, "build", "-q", "-o", file, dir)
 		st, err := os.Stat(file)
 		if err != nil || st.Mode()&fs.ModePerm != os.FileMode(0o666&^mask) {
 			t.Errorf("the archive: %v (%v)", st, err)
@@ -283,8 +293,70 @@ func TestSameInputGivesTheSameDigest(t *testing.T) {
 	}
 }
 
+// TestManyHusksBuildTheSame builds, imports and removes the same at once.
+func TestManyHusksBuildTheSame(t *testing.T) {
+	h := husk(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), bytes.Repeat([]byte("x"), 3<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for range 3 {
+				for _, args := range [][]string{{"build", "-q", "-t", "same:1", dir}, {"build", "-q", "-t", fmt.Sprintf("other%d", i), dir}, {"image", "rm", fmt.Sprintf("other%d", i)}} {
+					if out, msg, status := h.run(args...); status != 0 {
+						t.Errorf("%v: status %d, %s%s", args, status, out, msg)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	h.must(t, "image", "verify")
+	if out := h.must(t, "image", "ls", "-q", "-a"); strings.Count(out, "\n") != 1 {
+		t.Errorf("images:\n%s", out)
+	}
+}
+
+// TestInterruptedImportLeavesNothing ends an import in the middle of its
+// standard input.
+func TestInterruptedImportLeavesNothing(t *testing.T) {
+	h := husk(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	var msg bytes.Buffer
+	cmd := h.start(r, &msg, "image", "import", "-")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	// When this has been taken, the import is in its middle: a pipe holds
+	// much less.
+	if _, err := w.Write(make([]byte, 4<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	// It notices with the next bytes.
+	_, _ = w.Write(make([]byte, 4<<20))
+	w.Close()
+	_ = cmd.Wait()
+	if s := cmd.ProcessState.ExitCode(); s != 130 || msg.Len() > 0 {
+		t.Errorf("status %d, %q", s, msg.String())
+	}
+	h.must(t, "image", "verify")
+	if out := h.must(t, "image", "prune"); !strings.HasPrefix(out, "removed 0 images and 0 files") {
+		t.Errorf("something was left: %s", out)
+	}
+}
+
 func TestImageErrorsAreOneLine(t *testing.T) {
-	run := husk(t)
+	h := husk(t)
 	dir := t.TempDir()
 	junk := filepath.Join(dir, "junk")
 	if err := os.WriteFile(junk, bytes.Repeat([]byte("junk"), 1000), 0o644); err != nil {
@@ -314,10 +386,10 @@ func TestImageErrorsAreOneLine(t *testing.T) {
 		{"diff", "no-such-image", dir},
 		{"sbom", "no-such-image"},
 	} {
-		out, msg, status := run(args...)
+		out, msg, status := h.run(args...)
 		if status != 125 || out != "" || strings.Count(msg, "\n") != 1 || !strings.HasPrefix(msg, "husk: ") {
 			t.Errorf("%v: status %d, %q, %q", args, status, out, msg)
 		}
 	}
-	run.must(t, "image", "verify")
+	h.must(t, "image", "verify")
 }
