@@ -2,6 +2,7 @@ package mm
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"testing"
@@ -488,4 +489,36 @@ func TestSparseFilesNeedLittleBesideTheirPages(t *testing.T) {
 	}
 	c.mu.Unlock()
 	c.Release()
+}
+
+// TestFarChunksAreFoundInOrder compares with a plain model.
+func TestFarChunksAreFoundInOrder(t *testing.T) {
+	var f farChunks
+	model := map[uint64]*chunk{}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		k := r.Uint64N(300)
+		switch op := r.IntN(5); {
+		case op < 2 && model[k] == nil:
+			model[k] = &chunk{base: k}
+			f.add(k, model[k])
+		case op == 2 || op == 3 && r.IntN(40) == 0:
+			delete(model, k)
+			f.remove(k)
+		default:
+			var want *chunk
+			for j := k; j < 300 && want == nil; j++ {
+				want = model[j]
+			}
+			if got := f.next(k); got != want {
+				t.Fatalf("behind %d: %v, want %v", k, got, want)
+			}
+			if f.at(k) != model[k] {
+				t.Fatalf("at %d: %v, want %v", k, f.at(k), model[k])
+			}
+		}
+		if len(f.keys) > 2*len(model)+chunkPages {
+			t.Fatalf("%d keys for %d chunks", len(f.keys), len(model))
+		}
+	}
 }

@@ -43,7 +43,7 @@ type PageCache struct {
 	// Chunks are found in dense by index/64 unless that would make it
 	// mostly holes; those are in far.
 	dense   []*chunk
-	far     map[uint64]*chunk
+	far     farChunks
 	nchunks int // how many there are in both
 	npages  uint64
 	dead    bool   // released: nothing may be added
@@ -107,10 +107,7 @@ func (c *PageCache) chunkAt(idx uint64) *chunk {
 			return ch
 		}
 	}
-	if c.far == nil {
-		return nil
-	}
-	return c.far[k]
+	return c.far.at(k)
 }
 
 // makeChunk is chunkAt, making a chunk that is missing.
@@ -129,10 +126,7 @@ func (c *PageCache) makeChunk(idx uint64) *chunk {
 		}
 		c.dense[k] = ch
 	} else {
-		if c.far == nil {
-			c.far = make(map[uint64]*chunk)
-		}
-		c.far[k] = ch
+		c.far.add(k, ch)
 	}
 	if c.store != nil {
 		lru.add(ch)
@@ -147,7 +141,7 @@ func (c *PageCache) dropChunk(ch *chunk) {
 	if k < uint64(len(c.dense)) && c.dense[k] == ch {
 		c.dense[k] = nil
 	} else {
-		delete(c.far, k)
+		c.far.remove(k)
 	}
 	if c.store != nil {
 		lru.remove(ch)
@@ -156,15 +150,13 @@ func (c *PageCache) dropChunk(ch *chunk) {
 
 // nextChunk returns the first chunk that holds a page at or after idx, or nil.
 func (c *PageCache) nextChunk(idx uint64) *chunk {
-	var best *chunk
+	best := c.far.next(idx / chunkPages)
 	for k := idx / chunkPages; k < uint64(len(c.dense)); k++ {
-		if best = c.dense[k]; best != nil {
+		if ch := c.dense[k]; ch != nil {
+			if best == nil || ch.base < best.base {
+				best = ch
+			}
 			break
-		}
-	}
-	for k, ch := range c.far {
-		if k >= idx/chunkPages && (best == nil || ch.base < best.base) {
-			best = ch
 		}
 	}
 	return best
