@@ -393,3 +393,39 @@ func TestImageErrorsAreOneLine(t *testing.T) {
 	}
 	h.must(t, "image", "verify")
 }
+
+// TestLargeImageOfSeveralPartsBoots reads, in a machine, files that lie in
+// different layers of an image.
+func TestLargeImageOfSeveralPartsBoots(t *testing.T) {
+	h := husk(t)
+	dir := filepath.Join(t.TempDir(), "root")
+	h.must(t, "build", "-q", "-t", "cat:1", "cat")
+	h.must(t, "image", "cp", "cat:1:/", dir)
+	want := ""
+	for i := range 5 {
+		big, err := os.Create(filepath.Join(dir, fmt.Sprintf("data%d", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := fmt.Sprintf("the end of file %d\n", i)
+		if _, err := big.WriteAt([]byte(end), 36<<20); err != nil {
+			t.Fatal(err)
+		}
+		big.Close()
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("data%d.end", i)), []byte(strings.Repeat(end, 1000)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want += strings.Repeat(end, 1000)
+	}
+	h.must(t, "build", "-q", "-t", "large:1", "--entrypoint", "cat", dir)
+	if out := h.must(t, "image", "inspect", "large:1"); strings.Count(out, "vnd.husk.image.layer.v1.erofs") < 4 {
+		t.Fatalf("it has too few layers:\n%s", out)
+	}
+	args := []string{"run", "large:1"}
+	for i := range 5 {
+		args = append(args, fmt.Sprintf("/data%d.end", i))
+	}
+	if out := h.must(t, args...); out != want {
+		t.Errorf("%d bytes came out, or others; want %d", len(out), len(want))
+	}
+}
