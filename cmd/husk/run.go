@@ -179,6 +179,7 @@ type runner struct {
 
 	image *store.Image // what to run, unless a program
 	use   *store.Use
+	taken []string // files copied out of it
 }
 
 // run does it and gives the program's status as an exitError.
@@ -192,6 +193,7 @@ func (r *runner) run() error {
 	if r.image != nil {
 		defer r.use.Close()
 		defer r.image.Close()
+		defer r.forget()
 	} else if r.entrypoint != nil {
 		return failed(fmt.Errorf("--entrypoint is for images, and %s is none here", r.args[0]))
 	}

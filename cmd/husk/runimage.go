@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -137,11 +138,42 @@ func (r *runner) fromImage(c *instance.Config) error {
 			c.Spec.Mounts = append(c.Spec.Mounts, spec.Mount{Destination: dir, Type: "tmpfs", Source: "tmpfs", Options: []string{"mode=755"}})
 		}
 	}
-	c.HostPath = func(string) string { return "" }
+	c.HostPath = func(p string) string { return r.takeOut(root, p) }
 	for _, port := range slices.Sorted(maps.Keys(cfg.ExposedPorts)) {
 		r.timed("image exposes %s", port)
 	}
 	return nil
+}
+
+// takeOut copies a program out of the image, whose symbols a crash report
+// needs. It gives "" where that fails: the report then has none.
+func (r *runner) takeOut(root *image.Reader, p string) string {
+	n, err := root.Lookup(p)
+	if err != nil || !n.IsRegular() {
+		return ""
+	}
+	f, err := os.CreateTemp("", "husk-symbols-*")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	r.taken = append(r.taken, f.Name())
+	content, err := n.Open()
+	if err != nil {
+		return ""
+	}
+	defer content.Close()
+	if _, err := io.Copy(f, content); err != nil {
+		return ""
+	}
+	return f.Name()
+}
+
+// forget removes what was taken out.
+func (r *runner) forget() {
+	for _, name := range r.taken {
+		os.Remove(name)
+	}
 }
 
 func absentIn(root *image.Reader, p string) bool {
