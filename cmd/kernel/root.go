@@ -17,6 +17,7 @@ import (
 	"husk/kernel/inet"
 	"husk/kernel/mqueue"
 	"husk/kernel/pipe"
+	"husk/kernel/socket"
 	"husk/kernel/task"
 	"husk/kernel/tty"
 	unixsock "husk/kernel/unix"
@@ -136,6 +137,7 @@ func (m *machine) registerFilesystems() {
 	pipe.Register()
 	unixsock.Register()
 	inet.Register()
+	socket.SignalUrgent = task.SignalUrgent
 	useStack()
 	tty.Register()
 	tty.SignalGroup, tty.HangupSession, tty.ReleaseSession = task.SignalGroup, task.HangupSession, task.ReleaseSession

@@ -40,7 +40,7 @@ type udp struct {
 	drops      uint64
 	errs       []*failed
 	cork       []byte // what MSG_MORE and UDP_CORK hold back
-	corked     bool
+	corked     atomic.Bool
 	corkTo     AddrPort
 
 	filter atomic.Uint32 // ICMP_FILTER
@@ -53,6 +53,7 @@ type datagram struct {
 	to       IP
 	device   int
 	ttl, tos int
+	port     uint16 // to which it was sent
 	time     int64
 	data     []byte
 	room     [datagramRoom]byte
@@ -71,6 +72,11 @@ func newDatagram(n int) *datagram {
 		d.data = make([]byte, n)
 	}
 	return d
+}
+
+// like gives d everything of o but its data.
+func (d *datagram) like(o *datagram) {
+	d.from, d.to, d.port, d.device, d.ttl, d.tos = o.from, o.to, o.port, o.device, o.ttl, o.tos
 }
 
 func (d *datagram) free() {
@@ -436,7 +442,7 @@ func (s *udp) Send(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) (in
 	if cpu.KernelShort() {
 		return 0, unix.ENOBUFS
 	}
-	if s.kind == kindUDP && (flags&unix.MSG_MORE != 0 || s.corked || s.flagSet(levelUDP, unix.UDP_CORK)) {
+	if s.kind == kindUDP && (flags&unix.MSG_MORE != 0 || s.corked.Load() || s.flagSet(levelUDP, unix.UDP_CORK)) {
 		return s.sendCorked(b, &h, flags)
 	}
 	d := newDatagram(n)
@@ -524,7 +530,7 @@ func (s *udp) sendCorked(b *mm.Buffer, h *hints, flags int) (int, error) {
 		return 0, unix.EFAULT
 	}
 	s.mu.Lock()
-	if !s.corked {
+	if !s.corked.Load() {
 		s.corkTo = h.to
 	}
 	if len(s.cork)+n > mostUDP4 {
@@ -532,7 +538,7 @@ func (s *udp) sendCorked(b *mm.Buffer, h *hints, flags int) (int, error) {
 		return 0, unix.EMSGSIZE
 	}
 	s.cork = append(s.cork, p...)
-	s.corked = true
+	s.corked.Store(true)
 	s.mu.Unlock()
 	if flags&unix.MSG_MORE != 0 || s.flagSet(levelUDP, unix.UDP_CORK) {
 		return n, nil
@@ -543,9 +549,10 @@ func (s *udp) sendCorked(b *mm.Buffer, h *hints, flags int) (int, error) {
 // uncork sends what was held back.
 func (s *udp) uncork() error {
 	s.mu.Lock()
-	p, was := s.cork, s.corked
+	p, was := s.cork, s.corked.Load()
 	h := hints{to: s.corkTo, ttl: -1, tos: -1}
-	s.cork, s.corked = nil, false
+	s.cork = nil
+	s.corked.Store(false)
 	s.mu.Unlock()
 	if !was {
 		return nil
@@ -596,7 +603,7 @@ func (s *udp) emit(c vfs.Caller, d *datagram, h *hints) error {
 	if h.to.IP.Multicast() && s.value(levelIP, unix.IP_MULTICAST_LOOP) != 0 && s.kind == kindUDP {
 		copied := newDatagram(len(d.data))
 		copy(copied.data, d.data)
-		copied.from, copied.to, copied.device, copied.ttl, copied.tos = d.from, d.to, d.device, d.ttl, d.tos
+		copied.like(d)
 		s.spread(copied, &h.to)
 	}
 	e := s.out
@@ -627,6 +634,7 @@ func (s *udp) emit(c vfs.Caller, d *datagram, h *hints) error {
 
 // outgoing notes the time to live and the type of service of d.
 func (s *udp) outgoing(d *datagram, h *hints) {
+	d.port = h.to.Port
 	if d.ttl, d.tos = h.ttl, h.tos; d.ttl < 0 {
 		d.ttl = s.hops(&h.to.IP)
 	}
@@ -677,7 +685,7 @@ func (s *udp) deliver(d *datagram, to *AddrPort, segment int) error {
 			k := min(segment, len(rest))
 			e := newDatagram(k)
 			copy(e.data, rest[:k])
-			e.from, e.to, e.device, e.ttl, e.tos = d.from, d.to, d.device, d.ttl, d.tos
+			e.like(d)
 			r.push(e)
 			rest = rest[k:]
 		}
@@ -928,7 +936,11 @@ func (s *udp) Ioctl(c vfs.Caller, _ *vfs.File, request uint32, arg uintptr) (uin
 		}
 		s.mu.Unlock()
 		if n == 0 && s.hasOut.Load() {
-			n, _ = s.out.Queued()
+			net.Lock()
+			if s.out != nil {
+				n, _ = s.out.Queued()
+			}
+			net.Unlock()
 		}
 	case unix.TIOCOUTQ:
 	default:

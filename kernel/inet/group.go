@@ -34,8 +34,11 @@ func (s *sock) findGroup(to *AddrPort) (way, error) {
 	if index == 0 {
 		index = int(s.device.Load())
 	}
-	if index == 0 && !s.local.IP.Any() && s.local.IP.Is4() == to.IP.Is4() {
-		if i := local(&s.local.IP); i != nil && i != lo {
+	net.Lock()
+	from := s.local.IP
+	net.Unlock()
+	if index == 0 && !from.Any() && from.Is4() == to.IP.Is4() {
+		if i := local(&from); i != nil && i != lo {
 			index = i.Index
 		}
 	}
@@ -91,7 +94,7 @@ func (s *udp) spread(d *datagram, to *AddrPort) {
 		}
 		n := newDatagram(len(d.data))
 		copy(n.data, d.data)
-		n.from, n.to, n.device, n.ttl, n.tos = d.from, d.to, d.device, d.ttl, d.tos
+		n.like(d)
 		u.push(n)
 	}
 }

@@ -243,7 +243,12 @@ func (s *tcp) segment() int32 {
 	}
 	if s.outside.Load() {
 		var t unix.TCPInfo
-		if s.out.Info(&t); t.Snd_mss != 0 {
+		net.Lock()
+		if s.out != nil {
+			s.out.Info(&t)
+		}
+		net.Unlock()
+		if t.Snd_mss != 0 {
 			return int32(t.Snd_mss)
 		}
 		return 1448
@@ -1097,7 +1102,7 @@ func (s *udp) describe(m *socket.Message, d *datagram) {
 			out = appendControl(out, levelIP, unix.IP_TOS, []byte{byte(d.tos)})
 		}
 		if marks&markOrigDst != 0 {
-			out = appendControl(out, levelIP, unix.IP_ORIGDSTADDR, (&AddrPort{IP: d.to, Port: s.local.Port}).raw(unix.AF_INET))
+			out = appendControl(out, levelIP, unix.IP_ORIGDSTADDR, (&AddrPort{IP: d.to, Port: d.port}).raw(unix.AF_INET))
 		}
 	}
 	if s.v6 && (!d.to.Is4() || marks&markPktinfo6 != 0) {

@@ -107,6 +107,9 @@ func (s *tcp) transmit(c vfs.Caller, b *mm.Buffer, flags int) (int, error) {
 				ev |= wait.Pri
 			}
 			p.queue.Notify(ev)
+			if ev&wait.Pri != 0 && b.Len() == 0 {
+				p.Urgent()
+			}
 		}
 		if err != nil || b.Len() == 0 {
 			break
@@ -349,10 +352,14 @@ func (s *tcp) Ioctl(c vfs.Caller, f *vfs.File, request uint32, arg uintptr) (uin
 	n := 0
 	switch {
 	case s.outside.Load() && request != siocAtMark:
-		in, out := s.out.Queued()
-		if n = out; request == unix.TIOCINQ {
-			n = in
+		net.Lock()
+		if s.out != nil {
+			in, out := s.out.Queued()
+			if n = out; request == unix.TIOCINQ {
+				n = in
+			}
 		}
+		net.Unlock()
 	case request == unix.TIOCINQ:
 		s.mu.Lock()
 		r := &s.rx

@@ -24,7 +24,8 @@ const (
 type Options struct {
 	Domain, Type, Protocol int // never change
 
-	Inode atomic.Uint64 // of its file; 0 before it has one
+	Inode atomic.Uint64            // of its file; 0 before it has one
+	file  atomic.Pointer[vfs.File] // the same, without a reference
 
 	SendBuffer, RecvBuffer   atomic.Int32
 	PassCred                 atomic.Bool
@@ -95,6 +96,17 @@ func (o *Options) Init(domain, typ, protocol int) {
 	o.lowat.Store(1)
 	o.peekOff.Store(-1)
 	o.cpu.Store(-1)
+}
+
+// SignalUrgent sends SIGURG to the owner of a file (F_SETOWN). The kernel sets
+// it at boot.
+var SignalUrgent func(*vfs.File)
+
+// Urgent tells the socket's owner of urgent data. No lock is held.
+func (o *Options) Urgent() {
+	if f := o.file.Load(); f != nil && SignalUrgent != nil && f.Owner() != nil {
+		SignalUrgent(f)
+	}
 }
 
 // SetError stores an error that the next call or SO_ERROR reports.

@@ -179,6 +179,7 @@ func Pair(c vfs.Caller, family, typ, protocol int) (*vfs.File, *vfs.File, error)
 func NewFile(s Socket, flags int) *vfs.File {
 	f := vfs.NewFile(vfs.NewAnonPath("socket:", unix.S_IFSOCK|0o777), unix.O_RDWR|uint32(flags&unix.SOCK_NONBLOCK), s)
 	s.Common().Inode.Store(f.Inode.Ino)
+	s.Common().file.Store(f)
 	return f
 }
 

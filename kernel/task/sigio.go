@@ -10,24 +10,36 @@ import (
 // the signal that F_SETSIG named, and with SIGIO after all if there is no room
 // to queue that (fcntl(2)).
 func SignalIO(s vfs.IOSignal) {
-	switch s.Type {
+	forOwner(s.Owner, func(t *Thread, signal func(*SigInfo) error) { sendIO(&s, t, signal) })
+}
+
+// SignalUrgent sends SIGURG to the owner of a socket.
+func SignalUrgent(f *vfs.File) {
+	forOwner(*f.Owner(), func(_ *Thread, signal func(*SigInfo) error) {
+		_ = signal(&SigInfo{Signo: int32(unix.SIGURG), Code: siKernel})
+	})
+}
+
+// forOwner calls f with each thread or process that o names.
+func forOwner(o vfs.Owner, f func(*Thread, func(*SigInfo) error)) {
+	switch o.Type {
 	case vfs.OwnerTID:
-		if t := FindThread(int(s.PID)); t != nil {
-			sendIO(&s, t, t.Signal)
+		if t := FindThread(int(o.PID)); t != nil {
+			f(t, t.Signal)
 		}
 	case vfs.OwnerPID:
-		if p := FindProcess(int(s.PID)); p != nil {
-			sendIO(&s, p.Leader(), p.Signal)
+		if p := FindProcess(int(o.PID)); p != nil {
+			f(p.Leader(), p.Signal)
 		}
 	default:
 		tasks.mu.RLock()
 		var members []*Process
-		if g := lookup(int(s.PID)).group; g != nil {
+		if g := lookup(int(o.PID)).group; g != nil {
 			members = append(members, g.members...)
 		}
 		tasks.mu.RUnlock()
 		for _, p := range members {
-			sendIO(&s, p.Leader(), p.Signal)
+			f(p.Leader(), p.Signal)
 		}
 	}
 }

@@ -205,7 +205,7 @@ net/ipv4/ip_unprivileged_port_start          644 set 1024 0..65535
 net/ipv4/ipfrag_high_thresh                  644 set 4194304
 net/ipv4/ipfrag_low_thresh                   644 set 3145728
 net/ipv4/ipfrag_time                         644 set 30
-net/ipv4/ping_group_range                    644 set 1,0
+net/ipv4/ping_group_range                    644 set 0,2147483647
 net/ipv4/tcp_abort_on_overflow               644 set 0 0..1
 net/ipv4/tcp_adv_win_scale                   644 set 1 -31..31
 net/ipv4/tcp_allowed_congestion_control      644 word reno cubic

@@ -1029,6 +1029,45 @@ static void sizes(void) {
 	close(s), close(d), close(li);
 }
 
+static volatile int urgents;
+
+static void on_urgent(int s) { urgents++; }
+
+// urgent: SIGURG, and pings.
+static void signals(void) {
+	group = "urgent";
+	family = AF_INET;
+	signal(SIGURG, on_urgent);
+	int li = listener(5), s = to(li, SOCK_STREAM), d = accept(li, 0, 0);
+	send(s, "a", 1, MSG_OOB);
+	N("signals without an owner", urgents);
+	N("owner", fcntl(d, F_SETOWN, getpid()));
+	send(s, "b", 1, MSG_OOB);
+	N("signals", urgents);
+	send(s, "c", 1, 0);
+	N("signals", urgents);
+	close(s), close(d), close(li);
+	group = "raw";
+	s = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	if (s < 0) {
+		N("socket", s);
+		return;
+	}
+	unsigned char ping[12] = {8, 0, 0, 0, 0x12, 0x34, 0, 1, 'p', 'i', 'n', 'g'}, b[64];
+	unsigned sum = 0;
+	for (int i = 0; i < 12; i += 2) sum += ping[i] << 8 | ping[i + 1];
+	sum = ~(sum + (sum >> 16));
+	ping[2] = sum >> 8, ping[3] = sum;
+	addr a = loop(0);
+	N("send", sendto(s, ping, 12, 0, &a.sa, 16));
+	for (int i = 0; i < 2; i++) {
+		ssize_t n = recv(s, b, sizeof b, 0);
+		printf("%zd bytes: version %x protocol %d type %d data %.4s\n", n, b[0], b[9], b[20], b + 28);
+	}
+	N("another", recv(s, b, sizeof b, MSG_DONTWAIT));
+	close(s);
+}
+
 static void vsock(void) {
 	group = "other families";
 	static const int f[] = {AF_UNSPEC, AF_AX25, AF_X25, 45, 46, 99, -1};
@@ -1052,6 +1091,6 @@ int main(int argc, char **argv) {
 			fflush(stdout);
 		}
 	}
-	if (argc == 1) dual(), multicast(), vsock();
+	if (argc == 1) dual(), multicast(), signals(), vsock();
 	return 0;
 }
