@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -21,7 +22,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"husk/host/rootfs"
 	"husk/host/store"
@@ -349,4 +357,97 @@ func TestPullChecksDigests(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	verified(t, other)
+}
+
+func TestCredentialsOfDockerAreUsed(t *testing.T) {
+	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "me" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	host := strings.TrimPrefix(s.URL, "http://")
+	u, im := committed(t, noise(t, 10<<10))
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	ref := host + "/private/image:1"
+	_, err := Push(context.Background(), im, u.Store, ref, RegistryOptions{})
+	if err == nil || !strings.Contains(err.Error(), "docker login") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("without credentials: %v", err)
+	}
+	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, base64.StdEncoding.EncodeToString([]byte("me:secret")))
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Push(context.Background(), im, u.Store, ref, RegistryOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Pull(context.Background(), testUse(t), ref, ImportOptions{}, RegistryOptions{})
+	if err != nil || got.Digest != im.Digest {
+		t.Errorf("%v (%v)", got, err)
+	}
+}
+
+func TestPullChoosesThePlatform(t *testing.T) {
+	host := startRegistry(t)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, arch := range []string{"arm64", "amd64"} {
+		l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(makeTar(t, tar.Header{Name: arch}))), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: arch, RootFS: v1.RootFS{Type: "layers"}})
+		if err == nil {
+			img, err = mutate.AppendLayers(img, l)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+	}
+	ref, err := name.ParseReference(host + "/both/image:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(ref, index); err != nil {
+		t.Fatal(err)
+	}
+	for _, arch := range []string{"", "amd64", "arm64", "s390x"} {
+		o := ImportOptions{}
+		if arch != "" {
+			o.Platform = v1.Platform{OS: "linux", Architecture: arch}
+		}
+		u := testUse(t)
+		got, err := Pull(context.Background(), u, ref.Name(), o, RegistryOptions{})
+		if arch == "s390x" {
+			if err == nil || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", arch, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		im, err := u.Load(store.Entry{Digest: got.Digest, Desc: got.Descriptor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := Tree(im)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if arch == "" {
+			arch = "amd64"
+		}
+		if p := paths(tree); p != "/"+arch || im.Config.Architecture != arch {
+			t.Errorf("%s: files %s, config %s", arch, p, im.Config.Architecture)
+		}
+		im.Close()
+	}
 }

@@ -417,7 +417,14 @@ func TestLargeImageOfSeveralPartsBoots(t *testing.T) {
 		}
 		want += strings.Repeat(end, 1000)
 	}
-	h.must(t, "build", "-q", "-t", "large:1", "--entrypoint", "cat", dir)
+	var msg bytes.Buffer
+	cmd := h.start(nil, &msg, "build", "-q", "-t", "large:1", "--entrypoint", "cat", dir)
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, msg.String())
+	}
+	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && used.Maxrss > 100<<10 {
+		t.Errorf("the build took %d KiB of memory", used.Maxrss)
+	}
 	if out := h.must(t, "image", "inspect", "large:1"); strings.Count(out, "vnd.husk.image.layer.v1.erofs") < 4 {
 		t.Fatalf("it has too few layers:\n%s", out)
 	}
