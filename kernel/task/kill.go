@@ -1,8 +1,6 @@
 package task
 
 import (
-	"runtime"
-
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/abi"
@@ -98,13 +96,7 @@ func (t *Thread) KillProcess(p *Process, si *SigInfo) error {
 	if si.Signo == 0 {
 		return nil
 	}
-	err := p.Signal(t.marked(p, si))
-	if err == nil && p != t.Process {
-		// A process that slept goes first, as with Linux's scheduler: a shell
-		// that kills a job finds it dead when it looks.
-		runtime.Gosched()
-	}
-	return err
+	return p.Signal(t.marked(p, si))
 }
 
 // marked is si as t sends it to p.
