@@ -14,7 +14,7 @@ export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run test lint bench compat suites clean help qemu fast embed FORCE
+.PHONY: all run test lint bench compat apps suites clean help qemu fast embed FORCE
 
 all: bin/husk ## build bin/husk, the command with the kernel inside it
 
@@ -82,7 +82,10 @@ fuzz: ## run every fuzz target for FUZZ seconds (60)
 		done; \
 	done
 
-nightly: all qemu fuzz ## fuzzing, torture at full length, 200 boots
+apps: all qemu ## shells, make, git, python, tmux and PostgreSQL, natively and in husk
+	HUSK_APPS=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 40m -v ./test/apps
+
+nightly: all qemu fuzz apps ## fuzzing, applications, torture at full length, 200 boots
 	HUSK_NIGHTLY=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 60m -v ./test/torture
 
 clean: ## remove what was built

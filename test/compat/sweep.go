@@ -118,9 +118,10 @@ func (s *sweep) inHusk(list []program) (map[int]job.Result, error) {
 	return all, nil
 }
 
-// machine is the command that runs the driver in husk with the host's files.
+// machine is the command that runs the driver in husk with the host's files. It
+// has more than 1 GiB of memory: gcc's programs show defaults that depend on it.
 func (s *sweep) machine() *exec.Cmd {
-	return exec.Command(s.husk, "run", "-r", "/", "-m", "1G", s.driver)
+	return exec.Command(s.husk, "run", "-r", "/", "-m", "1280M", s.driver)
 }
 
 // drive feeds jobs to a driver and collects its results by number.

@@ -61,6 +61,7 @@ var devicesDir = dir{Entries: []entry{
 			}}},
 		}}},
 		{Name: "cpu", Dir: &cpusDir},
+		{Name: "memory", Dir: &memoryDir},
 		{Name: "node", Dir: &dir{Entries: []entry{
 			{Name: "has_cpu", Const: "0\n"},
 			{Name: "has_generic_initiator", Const: "\n"},
