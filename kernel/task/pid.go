@@ -130,8 +130,9 @@ func FindThread(tid int) *Thread {
 // zombie is found until it is reaped.
 func FindProcess(pid int) *Process {
 	tasks.mu.RLock()
-	defer tasks.mu.RUnlock()
-	return lookup(pid).process
+	p := lookup(pid).process
+	tasks.mu.RUnlock()
+	return p
 }
 
 // Processes returns all processes, zombies included, in no order.

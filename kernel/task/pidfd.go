@@ -46,8 +46,9 @@ func (p *Process) Exiting() bool {
 // Reaped reports whether the process has been waited for.
 func (p *Process) Reaped() bool {
 	tasks.mu.RLock()
-	defer tasks.mu.RUnlock()
-	return p.state == dead
+	reaped := p.state == dead
+	tasks.mu.RUnlock()
+	return reaped
 }
 
 // PIDFDOpen serves pidfd_open(2) but for installing the file.
@@ -79,6 +80,7 @@ func PIDFDProcess(f *vfs.File) (*Process, error) {
 // Leader returns the process's leading thread, which may have ended.
 func (p *Process) Leader() *Thread {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.leader
+	leader := p.leader
+	p.mu.Unlock()
+	return leader
 }
