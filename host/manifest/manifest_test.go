@@ -151,14 +151,17 @@ func TestGeneratedManifestIsReadBack(t *testing.T) {
 		files []string
 	}{
 		{
-			"program", Request{Name: "ls"},
-			[]string{"# (PIE) Position Independent Executable", "/ls: ", "# Dependencies        "}, []string{"/ls"},
+			"program",
+			Request{Name: "ls"},
+			[]string{"# (PIE) Position Independent Executable", "/ls: ", "# Dependencies        "},
+			[]string{"/ls"},
 		},
 		{"library", Request{Name: "libc.so.6", Library: true}, []string{"# Shared library", "/usr/lib/libc.so.6: "}, []string{"/usr/lib/libc.so.6"}},
 		{"directory", Request{Name: filepath.Join(dir, "app")}, []string{"/**: "}, []string{"/a", "/sub/b"}},
 		{"part", Request{Name: filepath.Join(dir, "app"), Subdirectory: "sub", Resolve: true}, []string{"/sub/**: "}, []string{"/sub/b"}},
 		{
-			"at its path", Request{Name: filepath.Join(dir, "app"), HostRoot: true},
+			"at its path",
+			Request{Name: filepath.Join(dir, "app"), HostRoot: true},
 			[]string{dir + "/app/**: "},
 			[]string{dir + "/app/a"},
 		},
