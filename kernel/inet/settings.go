@@ -130,13 +130,13 @@ func (s *sock) pass(e Endpoint) {
 
 // A rule is what setsockopt(2) accepts for an option.
 type rule struct {
-	level, name   uint8
-	kind          uint8
-	least, most   int32
-	fresh         int32
-	stream, dgram bool // not for sockets of other types
-	admin         bool // needs CAP_NET_ADMIN or, to be lenient as Linux, CAP_NET_RAW
-	mark          uint32
+	level, name uint8
+	kind        uint8
+	least, most int32
+	fresh       int32
+	dgram       bool // not for sockets of TCP
+	admin       bool // needs CAP_NET_ADMIN or, to be lenient as Linux, CAP_NET_RAW
+	mark        uint32
 }
 
 // The kinds of options.

@@ -13,7 +13,6 @@ package netstack
 import (
 	"math/rand"
 	"slices"
-	"sync"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -35,9 +34,6 @@ import (
 
 type netstack struct {
 	stack *stack.Stack
-
-	mu   sync.Mutex
-	nics map[int]*nic // by index
 }
 
 // entropy is the kernel's generator.
@@ -96,7 +92,7 @@ func New() (inet.Stack, error) {
 			return nil, errno(err)
 		}
 	}
-	return &netstack{stack: s, nics: make(map[int]*nic)}, nil
+	return &netstack{s}, nil
 }
 
 func address(ip *inet.IP) tcpip.Address {
@@ -113,21 +109,12 @@ func protocolOf(ip *inet.IP) tcpip.NetworkProtocolNumber {
 	return ipv6.ProtocolNumber
 }
 
-func (n *netstack) nic(i *inet.Interface) *nic {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.nics[i.Index]
-}
-
 // AddLink makes a NIC, which is off.
 func (n *netstack) AddLink(i *inet.Interface) error {
 	c := newNIC(i)
 	if err := n.stack.CreateNICWithOptions(tcpip.NICID(i.Index), c, stack.NICOptions{Disabled: true}); err != nil {
 		return errno(err)
 	}
-	n.mu.Lock()
-	n.nics[i.Index] = c
-	n.mu.Unlock()
 	return i.Link.Start(c)
 }
 
