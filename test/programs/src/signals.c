@@ -95,14 +95,17 @@ int main(void) {
 		return 1;
 	sb.sa_flags = 0;
 	sigaction(SIGALRM, &sb, 0);
-	it.it_value.tv_usec = 20000;
+	// Again and again: on a busy machine the first may come before the call.
+	it.it_value.tv_usec = it.it_interval.tv_usec = 20000;
 	setitimer(ITIMER_REAL, &it, 0);
 	long n = read(fd[0], &c, 1);
 	printf("read: %ld %s\n", n, strerror(errno));
 	struct timespec ts = {1, 0}, rem;
-	it.it_value.tv_usec = 20000;
-	setitimer(ITIMER_REAL, &it, 0);
 	n = nanosleep(&ts, &rem);
+	int slept = errno;
+	memset(&it, 0, sizeof it);
+	setitimer(ITIMER_REAL, &it, 0);
+	errno = slept;
 	printf("nanosleep: %ld %s, less than a second left: %d\n", n, strerror(errno), rem.tv_sec == 0 && rem.tv_nsec > 0);
 
 	sigset_t set, old;
