@@ -163,8 +163,25 @@ TEXT ·paranoidEntry(SB),NOSPLIT|NOFRAME,$0-0
 	CMPL	0(SP), $1
 	JNE	kernel
 	TESTB	$3, (FRAME_CS-FRAME_VECTOR)(SP)
-	JEQ	kernel
+	JEQ	nested
 	JMP	·userExit(SB)	// single-step in ring 3 is an ordinary exception
+nested:
+	// QEMU raises #DB twice for an instruction that is stepped and reaches
+	// a watchpoint: again at the first instruction of the handler, over the
+	// frame of the first. What that held is lost. A debugger is kept from
+	// this (task's armDebug); a program that does it to itself goes on at 0.
+	PUSHQ	AX
+	MOVQ	$·vectors+16(SB), AX
+	CMPQ	AX, 24(SP)
+	JNE	notNested
+	MOVQ	$0, 24(SP)	// RIP
+	MOVQ	$USER_CS, 32(SP)
+	MOVQ	$0x202, 40(SP)
+	MOVQ	$0, 48(SP)	// RSP
+	POPQ	AX
+	JMP	·userExit(SB)
+notNested:
+	POPQ	AX
 kernel:
 	PUSHREGS
 	SAVEXMM(FRAME_XMM, SP)

@@ -236,18 +236,72 @@ func (c Tracee) SetExtended(img []byte) error {
 	return nil
 }
 
+// debugReserved are the bits of DR6 that are set when nothing has happened.
+const debugReserved = 0xffff0ff0
+
 // debugState is a thread's debug registers as its tracer knows them.
 type debugState struct {
 	addr    [4]uint64
 	status  uint64 // what DR6 had, a set bit meaning that it happened
 	control uint64
+
+	loaded   uint64    // what is in effect of control
+	watching bool      // watchpoints are looked after by comparing
+	before   [4]uint64 // what they held
+}
+
+// The fields of breakpoint i in DR7.
+func (d *debugState) point(i int) (enabled bool, kind, size uint64) {
+	return d.control>>(2*i)&3 != 0, d.control >> (16 + 4*i) & 3, [4]uint64{1, 2, 8, 4}[d.control>>(18+4*i)&3]
+}
+
+// armDebug puts the breakpoints into effect. QEMU's emulator raises #DB twice
+// for an instruction that is stepped and reaches a watchpoint, which a kernel
+// cannot bear. There watchpoints are off while the thread is stepped, and what
+// they hold is compared after each step.
+func (t *Thread) armDebug(stepping bool) {
+	d := t.debug
+	if d == nil {
+		return
+	}
+	control := d.control
+	d.watching = false
+	for i := range d.addr {
+		if on, kind, size := d.point(i); stepping && on && kind != 0 && emulated() {
+			d.watching = true
+			d.before[i] = t.watchedWord(d.addr[i], size)
+			control &^= 3 << (2 * i)
+		}
+	}
+	if control != d.loaded {
+		d.loaded = control
+		t.Context.SetDebug(&d.addr, control)
+	}
+}
+
+// emulated reports whether the machine is QEMU's emulator.
+func emulated() bool {
+	_, b, c, d := cpu.CPUID(0x40000000, 0)
+	const tcg0, tcg1 = 0x54474354, 0x43544743 // "TCGTCGTCGTCG"
+	return b == tcg0 && c == tcg1 && d == 0x47435447
+}
+
+func (t *Thread) watchedWord(a, size uint64) uint64 {
+	var b [8]byte
+	_, _ = t.mem.Peek(mm.Addr(a), b[:size])
+	return le.Uint64(b[:])
 }
 
 // debugCode tells from DR6 why #DB was raised, and keeps it for the tracer.
 func (t *Thread) debugCode() int32 {
-	const reserved, step, points = 0xffff0ff0, 1 << 14, 0xf
-	status := uint64(t.FaultAddr) ^ reserved
+	const step, points = 1 << 14, 0xf
+	status := uint64(t.FaultAddr) ^ debugReserved
 	if d := t.debug; d != nil {
+		for i := range d.addr {
+			if on, kind, size := d.point(i); d.watching && on && kind != 0 && t.watchedWord(d.addr[i], size) != d.before[i] {
+				status |= 1 << i
+			}
+		}
 		d.status = d.status&^points | status
 		if status&points != 0 && d.control != 0 {
 			t.RFLAGS |= flagRF // let the instruction at a breakpoint run
@@ -266,12 +320,14 @@ func (t *Thread) debugCode() int32 {
 func (c Tracee) Debug(n int) uint64 {
 	d := c.debug
 	switch {
+	case d == nil && n == 6:
+		return debugReserved
 	case d == nil:
 		return 0
 	case n < 4:
 		return d.addr[n]
 	case n == 6:
-		return d.status
+		return d.status ^ debugReserved
 	case n == 7:
 		return d.control
 	}
@@ -291,7 +347,7 @@ func (c Tracee) SetDebug(n int, v uint64) error {
 		}
 		d.addr[n] = v
 	case n == 6:
-		d.status = v
+		d.status = v ^ debugReserved
 	case n == 7:
 		const reserved = 0xffffffff0000fc00
 		d.control = v &^ reserved
@@ -308,7 +364,8 @@ func (c Tracee) SetDebug(n int, v uint64) error {
 	default:
 		return unix.EIO
 	}
+	d.loaded = ^uint64(0) // the addresses may have changed
 	c.debug = &d
-	c.Context.SetDebug(&d.addr, d.control)
+	c.armDebug(false)
 	return nil
 }

@@ -59,7 +59,9 @@ func (t *Thread) traceStop(pt *ptrace, code int, why int32, si *SigInfo, message
 	sig = pt.data
 	t.setStep(pt)
 	t.recalcFrom() // signals that found the thread stopped
+	stepping := pt.stepping
 	p.mu.Unlock()
+	t.armDebug(stepping)
 	return sig, true
 }
 

@@ -234,6 +234,16 @@ static void memory(void) {
 		printf("  code %d dr6 %lx dr7 %lx value %ld\n", s.si_code, PT(PTRACE_PEEKUSER, p, offsetof(struct user, u_debugreg[6]), 0) & 0xf, PT(PTRACE_PEEKUSER, p, offsetof(struct user, u_debugreg[7]), 0), PT(PTRACE_PEEKDATA, p, &global, 0) & 0xffffffff);
 		PT(PTRACE_POKEUSER, p, offsetof(struct user, u_debugreg[6]), 0);
 	}
+	section("watchpoint while stepping");
+	p = fork(); if (!p) { ptrace(PTRACE_TRACEME, 0, 0, 0); call3(SYS_kill, call3(SYS_getpid, 0, 0, 0), SIGSTOP, 0); for (volatile int i = 0; i < 3; i++); *(volatile int *)&global = 70; _exit(2); }
+	next(p); printf("dr6 %lx\n", PT(PTRACE_PEEKUSER, p, offsetof(struct user, u_debugreg[6]), 0));
+	PT(PTRACE_POKEUSER, p, offsetof(struct user, u_debugreg[0]), &global); PT(PTRACE_POKEUSER, p, offsetof(struct user, u_debugreg[7]), 0x000d0001);
+	for (int i = 0; i < 200; i++) {
+		PT(PTRACE_POKEUSER, p, offsetof(struct user, u_debugreg[6]), 0);
+		PT(PTRACE_SINGLESTEP, p, 0, 0); int st; waitpid(p, &st, 0); long d = PT(PTRACE_PEEKUSER, p, offsetof(struct user, u_debugreg[6]), 0);
+		if (d & 15 || !WIFSTOPPED(st)) { printf("dr6 %lx value %ld\n", d & 0x400f, PT(PTRACE_PEEKDATA, p, &global, 0) & 0xffffffff); si(p); break; }
+	}
+	PT(PTRACE_CONT, p, 0, 0); next(p);
 }
 static void on(int s) { (void)s; }
 static void steps(void) {
