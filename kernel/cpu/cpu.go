@@ -21,3 +21,8 @@ type PhysAddr uint64
 // UserMax is the first address above user space on amd64 with four-level
 // tables (TASK_SIZE_MAX: one page short of the canonical hole).
 const UserMax = uintptr(0x7ffffffff000)
+
+// InterruptCounts are the interrupts that are no device's: those of the local
+// timer, of CPUs that give work, that change page tables, and that ask for the
+// vector registers of a program.
+type InterruptCounts struct{ Timer, Reschedule, Flush, Call uint64 }

@@ -295,6 +295,9 @@ func RSDP() PhysAddr { return 0 }
 // CPUs is the number of CPUs that run.
 func CPUs() int { return 1 }
 
+// Interrupts is how many interrupts of each kind a CPU has taken.
+func Interrupts(int) InterruptCounts { return InterruptCounts{} }
+
 // CurrentCPU is the CPU this goroutine runs on now; it may move at any time.
 func CurrentCPU() int { return 0 }
 

@@ -505,6 +505,16 @@ func RSDP() PhysAddr { return PhysAddr(metal.RSDP()) }
 // CPUs is the number of CPUs that run.
 func CPUs() int { return metal.CPUs() }
 
+// Interrupts is how many interrupts of each kind a CPU has taken.
+func Interrupts(cpu int) InterruptCounts {
+	return InterruptCounts{
+		Timer:      metal.Interrupts(cpu, metal.TimerInterrupts),
+		Reschedule: metal.Interrupts(cpu, metal.RescheduleInterrupts),
+		Flush:      metal.Interrupts(cpu, metal.FlushInterrupts),
+		Call:       metal.Interrupts(cpu, metal.FetchInterrupts),
+	}
+}
+
 // CurrentCPU is the CPU this goroutine runs on now; it may move at any time.
 func CurrentCPU() int { return metal.CurrentCPU() }
 

@@ -109,3 +109,25 @@ func kcallHandledIRQ(slot uint) {
 		maskLine(irqLine[slot]-1, false)
 	}
 }
+
+// Kinds of interrupts, as Interrupts counts them.
+const (
+	TimerInterrupts = iota
+	RescheduleInterrupts
+	FlushInterrupts
+	FetchInterrupts
+	OtherInterrupts
+)
+
+func interruptKind(vector uint32) uint32 {
+	return min(vector-vectorTimer, OtherInterrupts)
+}
+
+const (
+	_ = uint(vectorReschedule - vectorTimer - RescheduleInterrupts)
+	_ = uint(vectorFlush - vectorTimer - FlushInterrupts)
+	_ = uint(vectorFetch - vectorTimer - FetchInterrupts)
+)
+
+// Interrupts is how many interrupts of a kind a CPU has taken.
+func Interrupts(cpu, kind int) uint64 { return cpuAt(uint32(cpu)).taken[kind] }

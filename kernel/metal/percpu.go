@@ -48,7 +48,7 @@ type percpu struct {
 	_         [4]byte    // the TSS's 64-bit fields are odd multiples of 4
 	tss       [26]uint32
 	dying     uint32
-	interrupt uint64 // interrupts taken
+	taken     [5]uint64 // interrupts, by the kinds of Interrupts
 }
 
 const (

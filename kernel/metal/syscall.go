@@ -183,8 +183,8 @@ func kernelSyscall(f *Frame) bool {
 // frame and decides which thread goes on.
 func interrupt() {
 	c := thisCPU()
-	c.interrupt++
 	vector := uint32(current(c).frame.Vector)
+	c.taken[interruptKind(vector)]++
 	switch vector {
 	case vectorFlush:
 		serveFlush(c)

@@ -245,18 +245,22 @@ func cpuHeading(t *text, width int) {
 
 func showInterrupts(t *text, c vfs.Caller, _ none) error {
 	cpuHeading(t, 11)
-	for _, k := range [...]struct{ name, what string }{
-		{"NMI", "Non-maskable interrupts"},
-		{"LOC", "Local timer interrupts"},
-		{"SPU", "Spurious interrupts"},
-		{"RES", "Rescheduling interrupts"},
-		{"CAL", "Function call interrupts"},
-		{"TLB", "TLB shootdowns"},
+	none := func(cpu.InterruptCounts) uint64 { return 0 }
+	for _, k := range [...]struct {
+		name, what string
+		count      func(cpu.InterruptCounts) uint64
+	}{
+		{"NMI", "Non-maskable interrupts", none},
+		{"LOC", "Local timer interrupts", func(n cpu.InterruptCounts) uint64 { return n.Timer }},
+		{"SPU", "Spurious interrupts", none},
+		{"RES", "Rescheduling interrupts", func(n cpu.InterruptCounts) uint64 { return n.Reschedule }},
+		{"CAL", "Function call interrupts", func(n cpu.InterruptCounts) uint64 { return n.Call }},
+		{"TLB", "TLB shootdowns", func(n cpu.InterruptCounts) uint64 { return n.Flush }},
 	} {
 		t.SW(k.name, 3)
 		t.S(": ")
-		for range cpu.CPUs() {
-			t.UW(0, 10)
+		for i := range cpu.CPUs() {
+			t.UW(k.count(cpu.Interrupts(i)), 10)
 			t.C(' ')
 		}
 		t.C(' ')
