@@ -105,7 +105,7 @@ func (t *Thread) exit() {
 	for _, c := range p.children {
 		if c.creator == t {
 			c.creator = nil
-			c.parentDied()
+			c.parentDied(p)
 		}
 	}
 	t.leaveTracees()
@@ -170,14 +170,17 @@ func (p *Process) removeThread(t *Thread) {
 	}
 }
 
-// parentDied sends the parent-death signals that the threads of p asked for.
-// tasks.mu is held.
-func (p *Process) parentDied() {
+// parentDied sends the parent-death signals that the threads of p asked for,
+// as if by the parent. tasks.mu is held.
+func (p *Process) parentDied(parent *Process) {
+	uid := parent.Leader().Cred().UID
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.threads {
 		if sig := t.deathSignal.Load(); sig != 0 && !t.gone {
-			_ = p.queueShared(&SigInfo{Signo: sig, Code: siUser})
+			si := &SigInfo{Signo: sig, Code: siUser}
+			si.setSender(parent.tgid, uint32(uid))
+			_ = p.queueShared(si)
 		}
 	}
 }
@@ -229,7 +232,7 @@ func (p *Process) abandonChildren() {
 		// orphans: the machine reaps them for it unless it asked for them.
 		c.adopted = reaper == tasks.init && !reaper.subreaper.Load()
 		reaper.addChild(c)
-		c.parentDied()
+		c.parentDied(p)
 		c.exitSignal = int(unix.SIGCHLD)
 		if c.state == zombie {
 			c.report()

@@ -148,6 +148,10 @@ func TestSignalsAboutFilesAreAsOnLinux(t *testing.T) {
 	compare(t, "", nil, compile(t, "gcc", "sigio.c", "sigio", "-O1", "-w", "-lutil"))
 }
 
+func TestParentDeathSignalComesFromTheParent(t *testing.T) {
+	compare(t, "", nil, compile(t, "gcc", "pdeathsig.c", "pdeathsig", "-O1", "-w"))
+}
+
 // TestFilesThatAreNotOnDisk compares pipes, sockets, epoll, timers and
 // terminals, call by call.
 func TestFilesThatAreNotOnDisk(t *testing.T) {
