@@ -35,6 +35,8 @@ type CommitOptions struct {
 	Record string
 	// Annotations of the manifest.
 	Annotations map[string]string
+
+	splitSize int64 // for tests: parts of small images
 }
 
 // Committed is a new image.
@@ -52,7 +54,7 @@ type Committed struct {
 func Commit(ctx context.Context, u *store.Use, t *rootfs.Tree, cfg v1.ConfigFile, o CommitOptions) (Committed, error) {
 	var c Committed
 	start := time.Now()
-	plan, err := image.NewPlan(t, image.Options{Pin: o.Pin})
+	plan, err := image.NewPlan(t, image.Options{Pin: o.Pin, SplitSize: o.splitSize})
 	if err != nil {
 		return c, err
 	}
