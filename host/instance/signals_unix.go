@@ -3,6 +3,7 @@
 package instance
 
 import (
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -65,9 +66,19 @@ func hasShell() bool {
 // resume waits until we are continued. The stop may come a moment later on
 // another thread; what ends it does not come before.
 func (r *run) resume() {
+	var held []os.Signal
 	for s := range r.signals {
 		if s == syscall.SIGCONT {
 			break
+		}
+		if s != syscall.SIGTSTP {
+			held = append(held, s) // SIGHUP comes before the SIGCONT that goes with it
+		}
+	}
+	for _, s := range held {
+		select {
+		case r.signals <- s:
+		default:
 		}
 	}
 	if r.Size != nil {

@@ -27,7 +27,7 @@ if start less nums; then
 	keys G; sees END; $T resize-window -t m -x 60 -y 10; sleep 1; keys g; sees '^9$'; show smaller; stop q
 fi
 if start 'top -d 1'; then sees PID; shape top '2,5p;7p'; stop q; fi
-if start htop; then sees F10; shape htop '/PID/p;$p'; stop F10; fi
+if start htop; then sees F10; shape htop '/PID USER/p;$p'; stop F10; fi
 if start 'nano -I txt'; then
 	sees 'wörld'; keys abc; sees abch; show nano; keys C-x; sees 'Save mod'; stop n
 fi
