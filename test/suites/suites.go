@@ -129,6 +129,10 @@ func Compare(list []Suite, native, husk []Outcome, exceptions *Exceptions) *Repo
 	return r
 }
 
+// maxShown is how many differences of a suite are worth reading: a machine that
+// ends takes all the tests with it that were to come.
+const maxShown = 100
+
 // Print writes the differences, the figures and the score.
 func (r *Report) Print(w io.Writer) {
 	var passed, expected int
@@ -142,8 +146,16 @@ func (r *Report) Print(w io.Writer) {
 		fmt.Fprintf(w, "%-28s %8d %8d %9.1fs %9.1fs  %s\n", s.Name, s.Passed, s.Expected,
 			s.Native.Took.Seconds(), s.Husk.Took.Seconds(), note)
 	}
+	shown := map[string]int{}
 	for _, d := range r.Differences {
-		fmt.Fprintf(w, "%s %s: %v, not %v\n", d.Suite, d.Test, d.Husk, d.Native)
+		if shown[d.Suite]++; shown[d.Suite] <= maxShown {
+			fmt.Fprintf(w, "%s %s: %v, not %v\n", d.Suite, d.Test, d.Husk, d.Native)
+		}
+	}
+	for _, suite := range slices.Sorted(maps.Keys(shown)) {
+		if n := shown[suite] - maxShown; n > 0 {
+			fmt.Fprintf(w, "%s: %d more\n", suite, n)
+		}
 	}
 	for _, e := range r.Stale {
 		fmt.Fprintf(w, "no longer needed: exception %s\n", e)
