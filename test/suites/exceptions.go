@@ -54,11 +54,20 @@ func ReadExceptions(name string) (*Exceptions, error) {
 // find returns the exception that covers a test, or nil.
 func (x *Exceptions) find(suite, test string) *exception {
 	for _, e := range x.list {
-		if e.suite == suite && covers(e.test, test) {
+		if e.holds(suite) && covers(e.test, test) {
 			return e
 		}
 	}
 	return nil
+}
+
+// holds says whether an exception is for a suite: one for Go's is for the same
+// suite built with cgo, too.
+func (e *exception) holds(suite string) bool {
+	if rest, ok := strings.CutPrefix(suite, "go-cgo/"); ok && e.suite == "go/"+rest {
+		return true
+	}
+	return e.suite == suite
 }
 
 // covers says whether a pattern matches a test or one above it.
@@ -78,7 +87,7 @@ func covers(pattern, test string) bool {
 func (x *Exceptions) skipped(suite string) []string {
 	var list []string
 	for _, e := range x.list {
-		if e.suite == suite && e.skip {
+		if e.holds(suite) && e.skip {
 			list = append(list, e.test)
 		}
 	}
