@@ -54,8 +54,14 @@ func (s *vsock) Queue(*vfs.File) *wait.Queue { return &s.queue }
 func (s *vsock) Poll(*vfs.File) wait.Events  { return s.ready() }
 func (s *vsock) PeerName() ([]byte, error)   { return nil, unix.ENOTCONN }
 func (s *vsock) Shutdown(int) error          { return unix.ENOTCONN }
-func (s *vsock) Name() ([]byte, error)       { return vsockName(s.cid, s.port), nil }
 func (s *vsock) Release(*vfs.File)           { s.drop() }
+
+// Name serves getsockname(2).
+func (s *vsock) Name() ([]byte, error) {
+	net.Lock()
+	defer net.Unlock()
+	return vsockName(s.cid, s.port), nil
+}
 
 func (s *vsock) ready() wait.Events {
 	if s.Listening.Load() {
