@@ -45,11 +45,17 @@ func compile(t *testing.T, source string) string {
 // says that it is still alive; a panic or a hang of the kernel ends it
 // otherwise.
 func TestRandomSystemCallsDoNotHarmTheKernel(t *testing.T) {
+	survives(t, "src/randcall.c", 10, 60, "")
+}
+
+// survives runs a program on several numbers of CPUs with a random seed: for
+// some seconds, or for more in the nightly run. The program has to say that it
+// is still alive, with this end.
+func survives(t *testing.T, source string, seconds, nightlySeconds int, end string) {
 	bin := husk(t)
-	program := compile(t, "src/randcall.c")
-	seconds := 10
+	program := compile(t, source)
 	if nightly() {
-		seconds = 60
+		seconds = nightlySeconds
 	}
 	for _, cpus := range []int{1, 2, 4} {
 		t.Run("cpus="+strconv.Itoa(cpus), func(t *testing.T) {
@@ -60,7 +66,7 @@ func TestRandomSystemCallsDoNotHarmTheKernel(t *testing.T) {
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
 			out, err := cmd.Output()
-			if err != nil || !strings.HasPrefix(string(out), "alive after") {
+			if err != nil || !strings.HasPrefix(string(out), "alive after") || !strings.HasSuffix(string(out), end) {
 				t.Fatalf("seed %s: %v; stdout %q, stderr %q", seed, err, out, stderr.String())
 			}
 			t.Logf("seed %s: %s%s", seed, out, stderr.String())
