@@ -61,6 +61,35 @@ func (s *Spec) members(m []member) []member {
 		member{"hostname", &s.Hostname, true},
 		member{"mounts", (*list[Mount])(&s.Mounts), true},
 		member{"annotations", &s.Annotations, true},
+		member{"network", maybe[Network]{&s.Network}, true},
+	)
+}
+
+func (n *Network) members(m []member) []member {
+	return append(
+		m,
+		member{"interfaces", (*list[Interface])(&n.Interfaces), true},
+		member{"dns", (*list[string])(&n.DNS), true},
+		member{"search", (*list[string])(&n.Search), true},
+	)
+}
+
+func (i *Interface) members(m []member) []member {
+	return append(
+		m,
+		member{"name", &i.Name, true},
+		member{"addresses", (*list[string])(&i.Addresses), true},
+		member{"gateways", (*list[string])(&i.Gateways), true},
+		member{"routes", (*list[Route])(&i.Routes), true},
+		member{"mtu", &i.MTU, true},
+	)
+}
+
+func (r *Route) members(m []member) []member {
+	return append(
+		m,
+		member{"destination", &r.Destination, false},
+		member{"gateway", &r.Gateway, true},
 	)
 }
 

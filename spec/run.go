@@ -17,6 +17,32 @@ type Spec struct {
 	Hostname    string            `json:"hostname,omitempty"`
 	Mounts      []Mount           `json:"mounts,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	Network     *Network          `json:"network,omitempty"` // nil: there is only lo
+}
+
+// Network says how the machine's network is set up. The OCI has no word for it.
+type Network struct {
+	// Interfaces belong to the network cards in their order.
+	Interfaces []Interface `json:"interfaces,omitempty"`
+	// DNS are the addresses of name servers for /etc/resolv.conf, and Search
+	// the domains for names without a dot. Without DNS the file stays as it is.
+	DNS    []string `json:"dns,omitempty"`
+	Search []string `json:"search,omitempty"`
+}
+
+// Interface is a network card's configuration. Its MAC address is the card's.
+type Interface struct {
+	Name      string   `json:"name,omitempty"`      // eth0, eth1, … when empty
+	Addresses []string `json:"addresses,omitempty"` // with prefix: 10.0.2.15/24
+	Gateways  []string `json:"gateways,omitempty"`  // default routes
+	Routes    []Route  `json:"routes,omitempty"`
+	MTU       int      `json:"mtu,omitempty"`
+}
+
+// Route is the way to a prefix: by a gateway or, without one, on the link.
+type Route struct {
+	Destination string `json:"destination"`
+	Gateway     string `json:"gateway,omitempty"`
 }
 
 // Process is the first process of the machine.

@@ -51,6 +51,7 @@ type runFlags struct {
 	debug       bool
 	icount      bool
 	missing     bool
+	network     netFlags
 }
 
 const (
@@ -146,6 +147,7 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	flags.Lookup("strace").NoOptDefVal = "all"
 	flags.StringVar(&f.straceFile, "strace-output", "", "file for the system calls instead of stderr")
 	flags.BoolVar(&f.missing, "missing", false, "name the files that the program looked for in vain and that are not in the root")
+	f.network.define(flags)
 	flags.StringVar(&f.accel, "accel", "auto", "accelerator: auto, kvm, hvf or tcg")
 	flags.StringVar(&f.machine, "machine", "microvm", "kind of machine: microvm or q35")
 	flags.StringVar(&f.monitor, "vmm", "qemu", "monitor: qemu")
@@ -205,7 +207,11 @@ func (r *runner) run() error {
 	if err != nil {
 		return failed(err)
 	}
-	kernel, err := openKernel(r.kernel, embedded.Plain)
+	build := embedded.Plain
+	if len(c.Machine.Cards) > 0 {
+		build = embedded.Network
+	}
+	kernel, err := openKernel(r.kernel, build)
 	if err != nil {
 		return failed(err)
 	}
@@ -325,6 +331,9 @@ func (r *runner) config() (*instance.Config, error) {
 		Machine: vmm.Machine{
 			Type: r.machine, Memory: int64(r.memory), CPUs: r.cpus, GDB: r.gdb, ICount: r.icount,
 		},
+	}
+	if err := r.network.apply(c); err != nil {
+		return nil, err
 	}
 	if err := r.fileSystem(c); err != nil {
 		return nil, err

@@ -54,6 +54,8 @@ func (m *machine) openDevice(t virtio.Transport) error {
 			return err
 		}
 		m.shares = append(m.shares, s)
+	case virtio.KindNet:
+		return m.openCard(t)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type machine struct {
 
 	disks  []*virtio.Block
 	shares []*virtio.Share
+	cards  cards
 
 	streams *stream.Streams
 	control *control.Control

@@ -39,6 +39,9 @@ func (m *machine) boot() error {
 	if err := m.mountVirtual(); err != nil {
 		return err
 	}
+	if err := m.configureNetwork(); err != nil {
+		return err
+	}
 	if err := m.trace(); err != nil {
 		return err
 	}

@@ -3,10 +3,175 @@
 package main
 
 import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
 	"husk/kernel/inet"
 	"husk/kernel/inet/netstack"
+	"husk/kernel/mm"
+	"husk/kernel/task"
+	"husk/kernel/vfs"
+	"husk/kernel/virtio"
+	"husk/spec"
 )
+
+// cards are the network cards in the order of the machine.
+type cards []*virtio.Net
 
 // useStack gives the sockets a way out of the machine. Nothing of it runs
 // before the first network card is added.
 func useStack() { inet.NewStack = netstack.New }
+
+func (m *machine) openCard(t virtio.Transport) error {
+	n, err := virtio.OpenNet(t)
+	if err == nil {
+		m.cards = append(m.cards, n)
+	}
+	return err
+}
+
+// configureNetwork makes interfaces of the cards, sets them up as the
+// specification has it, and writes what programs read of that. A card beyond
+// those of the specification stays down.
+func (m *machine) configureNetwork() error {
+	n := m.spec.Network
+	if n == nil {
+		n = &spec.Network{}
+	}
+	if len(n.Interfaces) > len(m.cards) {
+		return fail("set up the network", "the machine has "+strconv.Itoa(len(m.cards))+" usable network cards for "+strconv.Itoa(len(n.Interfaces))+" interfaces")
+	}
+	for k, card := range m.cards {
+		var c spec.Interface
+		if k < len(n.Interfaces) {
+			c = n.Interfaces[k]
+		}
+		if c.Name == "" {
+			c.Name = "eth" + strconv.Itoa(k)
+		}
+		i, err := inet.AddLink(c.Name, card)
+		if err == nil && k < len(n.Interfaces) {
+			err = setInterface(i, &c)
+		}
+		if err != nil {
+			return wrap("set up the network interface "+c.Name, err)
+		}
+	}
+	if m.spec.Network == nil {
+		return nil
+	}
+	return m.writeNames(n)
+}
+
+// setInterface gives an interface what the specification says.
+func setInterface(i *inet.Interface, c *spec.Interface) error {
+	if c.MTU != 0 {
+		if err := inet.SetMTU(i, c.MTU); err != nil {
+			return wrap("MTU "+strconv.Itoa(c.MTU), err)
+		}
+	}
+	if err := inet.SetUp(i, true); err != nil {
+		return err
+	}
+	for _, text := range c.Addresses {
+		ip, bits, ok := inet.ParsePrefix(text)
+		if !ok {
+			return fail("address "+text, "it is not an address with its prefix")
+		}
+		a := inet.Address{IP: ip, Bits: bits, Flags: unix.IFA_F_PERMANENT}
+		if ip.Is4() && bits < 31 {
+			a.Broadcast = ip
+			for k := bits; k < 32; k++ {
+				a.Broadcast[12+k/8] |= 0x80 >> (k % 8)
+			}
+		}
+		if err := inet.AddAddress(i, a); err != nil {
+			return wrap("address "+text, err)
+		}
+	}
+	for _, r := range c.Routes {
+		if err := addRoute(i, r.Destination, r.Gateway); err != nil {
+			return wrap("route to "+r.Destination, err)
+		}
+	}
+	for _, gateway := range c.Gateways {
+		if err := addRoute(i, "", gateway); err != nil {
+			return wrap("gateway "+gateway, err)
+		}
+	}
+	return nil
+}
+
+// addRoute adds the way to a prefix, "" for the default route.
+func addRoute(i *inet.Interface, to, gateway string) error {
+	r := inet.Route{Index: i.Index, Protocol: unix.RTPROT_BOOT, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST}
+	if gateway != "" {
+		ip, ok := inet.ParseIP(gateway)
+		if !ok {
+			return unix.EINVAL
+		}
+		r.Gateway, r.Scope = ip, unix.RT_SCOPE_UNIVERSE
+		if ip.Is4() {
+			r.Dst = inet.IP4(0, 0, 0, 0)
+		}
+	}
+	if to != "" {
+		var ok bool
+		if r.Dst, r.Bits, ok = inet.ParsePrefix(to); !ok {
+			return unix.EINVAL
+		}
+	}
+	return inet.AddRoute(r)
+}
+
+// writeNames writes the files in which programs look for names and name
+// servers. What was there is the image's, or the host's, and replaced in the
+// overlay; a root that cannot be written keeps its own.
+func (m *machine) writeNames(n *spec.Network) error {
+	name := task.Hostname()
+	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	for _, i := range n.Interfaces {
+		for _, a := range i.Addresses {
+			ip, _, _ := strings.Cut(a, "/")
+			hosts += ip + "\t" + name + "\n"
+		}
+	}
+	resolv := ""
+	for _, s := range n.DNS {
+		resolv += "nameserver " + s + "\n"
+	}
+	if len(n.Search) > 0 {
+		resolv += "search " + strings.Join(n.Search, " ") + "\n"
+	}
+	if err := vfs.Mkdir(m.init, nil, "/etc", 0o755); err != nil && err != unix.EEXIST && err != unix.EROFS {
+		return wrap("write /etc", err)
+	}
+	for _, f := range [...]struct{ path, text string }{
+		{"/etc/hosts", hosts}, {"/etc/hostname", name + "\n"}, {"/etc/resolv.conf", resolv},
+	} {
+		if f.text == "" {
+			continue
+		}
+		if err := m.replace(f.path, f.text); err != nil && err != unix.EROFS {
+			return wrap("write "+f.path, err)
+		}
+	}
+	return nil
+}
+
+// replace makes path a file of its own: it may have been a link to elsewhere.
+func (m *machine) replace(path, text string) error {
+	if err := vfs.Unlink(m.init, nil, path); err != nil && err != unix.ENOENT {
+		return err
+	}
+	f, err := vfs.Open(m.init, path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Put()
+	b := mm.KernelBuffer([]byte(text))
+	_, err = f.Write(m.init, &b)
+	return err
+}

@@ -17,6 +17,7 @@ type Machine struct {
 	Disks  []Disk
 	Shares []Share
 	Ports  []Port
+	Cards  []Card
 	Serial *os.File // a socket
 	// ICount makes one guest instruction one nanosecond of its clocks, for
 	// measurements; with tcg only, and processors take turns.
@@ -30,6 +31,25 @@ type Disk struct {
 	Parts    []string // if set, the disk is these files one behind the other
 	File     *os.File // if set, the disk is this inherited file instead
 	Readonly bool
+}
+
+// Card is a network card behind a network that the monitor plays itself: it
+// needs no privilege and gives the guest a gateway, a name server and a way out.
+type Card struct {
+	MAC     string // "" for the monitor's choice
+	Network string // with prefix, as 10.0.2.0/24
+	Guest   string // address of the card
+	Gateway string
+	DNS     string
+	Forward []Forward
+}
+
+// Forward is a port of the host that leads to one of the guest.
+type Forward struct {
+	Protocol  string // "tcp" or "udp"
+	Addr      string // of the host
+	Host      int
+	GuestPort int
 }
 
 // Share is a host directory that the guest mounts over 9p by its tag.

@@ -134,6 +134,9 @@ func Command(m *vmm.Machine) (args []string, files []*os.File) {
 		b.add("-fsdev", "local,security_model=none,multidevs=remap,id="+id+",path="+comma(s.Path)+readonly)
 		b.virtio("virtio-9p", "fsdev="+id+",mount_tag="+comma(s.Tag))
 	}
+	for i := range m.Cards {
+		b.card("net"+strconv.Itoa(i), &m.Cards[i])
+	}
 	b.virtio("virtio-rng", "")
 	if m.GDB != 0 {
 		b.add("-gdb", "tcp:127.0.0.1:"+strconv.Itoa(m.GDB), "-S")
@@ -172,6 +175,23 @@ func (b *builder) virtio(device, options string) {
 		device += "," + options
 	}
 	b.add("-device", device)
+}
+
+// card adds a network card and the network behind it.
+func (b *builder) card(id string, c *vmm.Card) {
+	net := "user,id=" + id + ",ipv6=off,net=" + c.Network + ",host=" + c.Gateway + ",dns=" + c.DNS + ",dhcpstart=" + c.Guest
+	for _, f := range c.Forward {
+		net += ",hostfwd=" + f.Protocol + ":" + f.Addr + ":" + strconv.Itoa(f.Host) + "-" + c.Guest + ":" + strconv.Itoa(f.GuestPort)
+	}
+	b.add("-netdev", net)
+	options := "netdev=" + id
+	if c.MAC != "" {
+		options += ",mac=" + c.MAC
+	}
+	if b.pci {
+		options += ",romfile=" // nobody boots from it
+	}
+	b.virtio("virtio-net", options)
 }
 
 // comma doubles commas, which separate QEMU's options.
