@@ -89,7 +89,7 @@ func parseNumber(s string, base, most int) (v int, ok bool) {
 		case c >= '0' && c <= '9':
 			c -= '0'
 		case base == 16 && c|0x20 >= 'a' && c|0x20 <= 'f':
-			c = c|0x20 - 'a' + 10
+			c = c | 0x20 - 'a' + 10
 		default:
 			return 0, false
 		}
