@@ -476,6 +476,7 @@ func (tx *netTx) reclaim() bool {
 		s := &tx.slots[slot]
 		tx.pages = append(tx.pages, s.pages[:s.n]...)
 		tx.free = append(tx.free, uint16(slot))
+		s.n = 0
 	}
 }
 
