@@ -20,7 +20,6 @@ type machine struct {
 
 	disks  []*virtio.Block
 	shares []*virtio.Share
-	cards  cards
 
 	streams *stream.Streams
 	control *control.Control

@@ -17,8 +17,9 @@ import (
 	"husk/spec"
 )
 
-// cards are the network cards in the order of the machine.
-type cards []*virtio.Net
+// cards are the network cards in the order of the machine. They are no field of
+// it, because the kernel without a TCP/IP stack knows none.
+var cards []*virtio.Net
 
 // useStack gives the sockets a way out of the machine. Nothing of it runs
 // before the first network card is added.
@@ -27,7 +28,7 @@ func useStack() { inet.NewStack = netstack.New }
 func (m *machine) openCard(t virtio.Transport) error {
 	n, err := virtio.OpenNet(t)
 	if err == nil {
-		m.cards = append(m.cards, n)
+		cards = append(cards, n)
 	}
 	return err
 }
@@ -40,10 +41,10 @@ func (m *machine) configureNetwork() error {
 	if n == nil {
 		n = &spec.Network{}
 	}
-	if len(n.Interfaces) > len(m.cards) {
-		return fail("set up the network", "the machine has "+strconv.Itoa(len(m.cards))+" usable network cards for "+strconv.Itoa(len(n.Interfaces))+" interfaces")
+	if len(n.Interfaces) > len(cards) {
+		return fail("set up the network", "the machine has "+strconv.Itoa(len(cards))+" usable network cards for "+strconv.Itoa(len(n.Interfaces))+" interfaces")
 	}
-	for k, card := range m.cards {
+	for k, card := range cards {
 		var c spec.Interface
 		if k < len(n.Interfaces) {
 			c = n.Interfaces[k]

@@ -4,9 +4,6 @@ package main
 
 import "husk/kernel/virtio"
 
-// cards are nothing in the kernel without a TCP/IP stack.
-type cards struct{}
-
 func (m *machine) openCard(virtio.Transport) error {
 	return fail("open the network card", "this kernel has no TCP/IP stack")
 }
