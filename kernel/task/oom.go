@@ -17,17 +17,19 @@ import (
 // (proc(5), oom_score), never the first one while there is another, and is
 // tried again once memory has become free.
 
-// oom serialises the killing, so that one shortage has one victim.
+// oom serialises the killing, so that one shortage has one victim at a time.
 var oom struct {
 	mu     sync.Mutex
-	victim *Process // killed last; it may not have ended yet
+	victim *Process  // killed last; it may not have ended yet
+	since  time.Time // when it was killed
 }
 
 // Patience with a victim: it may hold memory until a system call of it ends,
-// and may even wait for a lock that whoever faults holds.
+// and may even wait for a lock that whoever faults holds. After that long the
+// next one is killed.
 const (
-	oomPoll  = time.Millisecond
-	oomPolls = 200
+	oomPoll     = time.Millisecond
+	oomPatience = 200 * time.Millisecond
 )
 
 // ServeOutOfMemory makes the policy of this file that of mm, and serves the
@@ -43,9 +45,10 @@ func ServeOutOfMemory() {
 }
 
 // relieve is mm.OutOfMemory: it reports whether to try again. as is nil when
-// the kernel itself is short.
+// the kernel itself is short. It ends because each victim is killed once: when
+// nobody is left, false.
 func relieve(as *mm.AddressSpace) bool {
-	for range oomPolls {
+	for {
 		if _, free := cpu.FrameStats(); free > 0 || mm.Reclaim(1) > 0 {
 			return true
 		}
@@ -55,7 +58,6 @@ func relieve(as *mm.AddressSpace) bool {
 		}
 		time.Sleep(oomPoll)
 	}
-	return false
 }
 
 // relievePressure frees memory for the kernel: caches, garbage, and when that
@@ -72,27 +74,31 @@ func relievePressure() {
 }
 
 // pickVictim kills the process that uses most memory and returns it, or the
-// last victim while that has not ended. nil: there is nobody to kill.
+// last victim as long as there is hope that it ends. nil: there is nobody to
+// kill.
 func pickVictim() *Process {
 	oom.mu.Lock()
 	defer oom.mu.Unlock()
 	if v := oom.victim; v != nil && v.memory() != nil {
-		return v
+		if time.Since(oom.since) < oomPatience {
+			return v
+		}
+		v.oomTried = true
 	}
 	var worst *Process
 	most := 0
 	for _, p := range Processes() {
+		if p.oomTried || p.memory() == nil {
+			continue
+		}
 		if n := p.badness(); worst == nil || n > most {
 			worst, most = p, n
 		}
 	}
-	if worst != nil && most < -lastChoice*3/2 {
-		worst = InitProcess() // all others are exempt
-	}
-	oom.victim = worst
 	if worst != nil {
 		worst.killForMemory()
 	}
+	oom.victim, oom.since = worst, time.Now()
 	return worst
 }
 
@@ -115,7 +121,7 @@ var Note = func(text string) {}
 func (p *Process) badness() int {
 	as := p.memory()
 	if as == nil {
-		return -1 << 62 // a zombie has nothing
+		return -1 << 62 // it has ended since its memory was looked at
 	}
 	total, _ := cpu.FrameStats()
 	n := int(as.ResidentPages()+as.TablePages()) + p.OOMScoreAdj()*total/1000

@@ -88,6 +88,7 @@ type Process struct {
 	dumpable    atomic.Int32
 	personality atomic.Uint32
 	oomScoreAdj atomic.Int32
+	oomTried    bool // killed for its memory without avail (oom.mu)
 }
 
 type processState uint8
