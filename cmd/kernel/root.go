@@ -16,6 +16,7 @@ import (
 	"husk/kernel/fs/tmpfs"
 	"husk/kernel/inet"
 	"husk/kernel/mqueue"
+	"husk/kernel/netlink"
 	"husk/kernel/pipe"
 	"husk/kernel/socket"
 	"husk/kernel/task"
@@ -137,6 +138,7 @@ func (m *machine) registerFilesystems() {
 	pipe.Register()
 	unixsock.Register()
 	inet.Register()
+	netlink.Register()
 	socket.SignalUrgent = task.SignalUrgent
 	useStack()
 	tty.Register()

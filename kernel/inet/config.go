@@ -124,7 +124,10 @@ func Interfaces() []Snapshot {
 
 func (i *Interface) snapshot() Snapshot {
 	s := Snapshot{i, i.name, i.flags, i.mtu, i.queueLen, i.hardware, append([]Address(nil), i.addresses...)}
-	if i.Link != nil && i.flags&unix.IFF_UP != 0 && i.Link.Up() {
+	switch {
+	case i.flags&unix.IFF_UP == 0:
+		s.Flags &^= unix.IFF_RUNNING | lowerUp
+	case i.Link != nil && i.Link.Up():
 		s.Flags |= unix.IFF_RUNNING | lowerUp
 	}
 	return s
@@ -522,9 +525,10 @@ func local(ip *IP) *Interface {
 	}
 	config.RLock()
 	defer config.RUnlock()
-	for _, i := range config.interfaces {
+	for _, i := range interfaces() {
 		for k := range i.addresses {
-			if i.addresses[k].IP == *ip {
+			// All of a network of lo is this machine.
+			if a := &i.addresses[k]; a.IP == *ip || i == lo && a.Bits < 32 && ip.Is4() && ip.Within(&a.IP, a.Bits) {
 				return i
 			}
 		}

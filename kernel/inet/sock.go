@@ -76,6 +76,7 @@ func Register() {
 	}})
 	socket.Register(unix.AF_PACKET, &socket.Family{New: newPacket})
 	socket.Register(unix.AF_VSOCK, &socket.Family{New: newVsock})
+	socket.DeviceIoctl = deviceRequest
 	registerProc()
 }
 

@@ -175,6 +175,10 @@ func Pair(c vfs.Caller, family, typ, protocol int) (*vfs.File, *vfs.File, error)
 	return NewFile(a, flags), NewFile(b, flags), nil
 }
 
+// DeviceIoctl serves the requests about network interfaces, which every socket
+// knows (netdevice(7)). Package inet sets it at boot.
+var DeviceIoctl func(c vfs.Caller, request uint32, arg uintptr) (uintptr, error)
+
 // NewFile makes the open file of a socket; of flags SOCK_NONBLOCK counts.
 func NewFile(s Socket, flags int) *vfs.File {
 	f := vfs.NewFile(vfs.NewAnonPath("socket:", unix.S_IFSOCK|0o777), unix.O_RDWR|uint32(flags&unix.SOCK_NONBLOCK), s)

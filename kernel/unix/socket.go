@@ -259,6 +259,9 @@ func (s *sock) Ioctl(c vfs.Caller, _ *vfs.File, request uint32, arg uintptr) (ui
 	case unix.TIOCOUTQ:
 		n = int(s.inFlight.Load())
 	default:
+		if socket.DeviceIoctl != nil {
+			return socket.DeviceIoctl(c, request, arg)
+		}
 		return 0, unix.ENOTTY
 	}
 	return 0, c.AddressSpace().Store32(mm.Addr(arg), uint32(n))

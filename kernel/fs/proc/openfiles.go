@@ -10,9 +10,9 @@ import (
 	"husk/kernel/vfs"
 )
 
-// openFiles calls f once for each inode that some process has open, with one of
+// OpenFiles calls f once for each inode that some process has open, with one of
 // its files. The references are dropped afterwards.
-func openFiles(f func(*vfs.File)) {
+func OpenFiles(f func(*vfs.File)) {
 	var files []*vfs.File
 	seen := map[*vfs.Inode]bool{}
 	for _, p := range task.Processes() {
@@ -50,7 +50,7 @@ func openFiles(f func(*vfs.File)) {
 // showLocks renders /proc/locks, proc_locks(5).
 func showLocks(t *text, c vfs.Caller, _ none) error {
 	n := 0
-	openFiles(func(f *vfs.File) {
+	OpenFiles(func(f *vfs.File) {
 		for _, l := range f.Inode.Locks() {
 			n++
 			t.I(n)
@@ -90,7 +90,7 @@ func showLocks(t *text, c vfs.Caller, _ none) error {
 // showNetUnix renders /proc/net/unix: the sockets that have a descriptor.
 func showNetUnix(t *text, c vfs.Caller, _ subject) error {
 	t.S(headUnix)
-	openFiles(func(f *vfs.File) {
+	OpenFiles(func(f *vfs.File) {
 		s, ok := f.Ops.(socket.Socket)
 		if !ok || s.Common().Domain != unix.AF_UNIX {
 			return

@@ -132,7 +132,7 @@ func showLastPID(t *text, c vfs.Caller, _ none) error {
 // showFileNr renders the number of open files, as far as descriptors tell.
 func showFileNr(t *text, c vfs.Caller, _ none) error {
 	n := 0
-	openFiles(func(*vfs.File) { n++ })
+	OpenFiles(func(*vfs.File) { n++ })
 	t.I(n)
 	t.S("\t0\t9223372036854775807\n")
 	return nil
