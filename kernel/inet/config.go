@@ -104,9 +104,12 @@ var lo = &Interface{
 // lowerUp is IFF_LOWER_UP, which netlink shows beside IFF_RUNNING.
 const lowerUp = 1 << 16
 
+// onlyLo is what a machine without cards has.
+var onlyLo = []*Interface{lo}
+
 func interfaces() []*Interface {
 	if config.interfaces == nil {
-		return []*Interface{lo}
+		return onlyLo
 	}
 	return config.interfaces
 }
@@ -243,6 +246,28 @@ func SetUp(i *Interface, up bool) error {
 		}
 	}
 	tell(Change{Interface: i})
+	return i.followRoutes(up)
+}
+
+// followRoutes removes the routes by an interface that goes down, and brings
+// back those to its networks when it comes up.
+func (i *Interface) followRoutes(up bool) error {
+	if up {
+		for _, a := range i.Snapshot().Addresses {
+			if err := i.addPrefix(&a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, r := range Routes() {
+		if r.Index != i.Index {
+			continue
+		}
+		if err := RemoveRoute(r); err != nil && err != unix.ESRCH {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -329,26 +354,29 @@ func AddAddress(i *Interface, a Address) error {
 		}
 	}
 	tell(Change{Interface: i, Address: &a})
-	if i.Link == nil {
-		return nil
-	}
+	return i.addPrefix(&a)
+}
+
+// addPrefix adds the route to the network of an address.
+func (i *Interface) addPrefix(a *Address) error {
 	full := 128
 	if a.IP.Is4() {
 		full = 32
 	}
-	if a.Bits < full && a.Flags&unix.IFA_F_NOPREFIXROUTE == 0 {
-		r := Route{
-			Dst: masked(a.IP, a.Bits), Bits: a.Bits, Index: i.Index, Table: unix.RT_TABLE_MAIN,
-			Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST,
-		}
-		if a.IP.Is4() {
-			r.Source = a.IP
-		} else {
-			r.Metric, r.Scope = 256, unix.RT_SCOPE_UNIVERSE
-		}
-		if err := AddRoute(r); err != nil && err != unix.EEXIST {
-			return err
-		}
+	if i.Link == nil || a.Bits >= full || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
+		return nil
+	}
+	r := Route{
+		Dst: masked(a.IP, a.Bits), Bits: a.Bits, Index: i.Index, Table: unix.RT_TABLE_MAIN,
+		Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST,
+	}
+	if a.IP.Is4() {
+		r.Source = a.IP
+	} else {
+		r.Metric, r.Scope = 256, unix.RT_SCOPE_UNIVERSE
+	}
+	if err := AddRoute(r); err != nil && err != unix.EEXIST {
+		return err
 	}
 	return nil
 }

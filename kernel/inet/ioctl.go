@@ -318,7 +318,7 @@ func (i *Interface) change(request uint32, r []byte) error {
 
 // directed is the broadcast address of a network.
 func directed(ip IP, bits int) IP {
-	n := binary.BigEndian.Uint32(ip[12:]) | 1<<(32-bits) - 1
+	n := binary.BigEndian.Uint32(ip[12:]) | (1<<(32-bits) - 1)
 	binary.BigEndian.PutUint32(ip[12:], n)
 	return ip
 }

@@ -16,6 +16,7 @@ import (
 
 const (
 	byFamily      = 20 // SOCK_DIAG_BY_FAMILY
+	maxFamily     = 46 // AF_MAX
 	inetReqSize   = 56 // struct inet_diag_req_v2
 	unixReqSize   = 24 // struct unix_diag_req
 	otherReqSize  = 20 // struct netlink_diag_req
@@ -61,6 +62,8 @@ const (
 
 	ndiagMemory = 0
 	ndiagGroups = 1
+
+	allProtocols = 255 // NDIAG_PROTO_ALL
 )
 
 func diag(r *request) error {
@@ -70,12 +73,14 @@ func diag(r *request) error {
 	if len(r.body) < 4 { // struct sock_diag_req and what follows it
 		return unix.EINVAL
 	}
-	switch r.body[0] {
-	case unix.AF_INET, unix.AF_INET6:
+	switch family := r.body[0]; {
+	case family >= maxFamily:
+		return unix.EINVAL
+	case family == unix.AF_INET || family == unix.AF_INET6:
 		return inetDiag(r)
-	case unix.AF_UNIX:
+	case family == unix.AF_UNIX:
 		return unixDiag(r)
-	case unix.AF_NETLINK:
+	case family == unix.AF_NETLINK:
 		return netlinkDiag(r)
 	}
 	return unix.ENOENT
@@ -264,7 +269,7 @@ func unixMessage(b *builder, r *request, flags uint16, s socket.Socket, i *unixs
 		binary.NativeEndian.PutUint32(v, uint32(i.Inode))
 		binary.NativeEndian.PutUint32(v[4:], uint32(unix.Major(i.Device)<<20|unix.Minor(i.Device)))
 	}
-	if show&showPeer != 0 && i.Peer != 0 {
+	if show&showPeer != 0 && i.HasPeer {
 		b.u32(unixPeer, uint32(i.Peer))
 	}
 	if show&showWaiting != 0 && i.Listening {
@@ -299,26 +304,39 @@ func netlinkDiag(r *request) error {
 		return unix.EOPNOTSUPP
 	}
 	protocol, show := r.body[1], binary.NativeEndian.Uint32(r.body[8:])
-	if protocol >= maxProtocol && protocol != 255 { // NDIAG_PROTO_ALL
+	if protocol >= maxProtocol && protocol != allProtocols {
 		return unix.ENOENT
 	}
 	var b builder
-	table.RLock()
-	for _, s := range table.list {
-		if protocol != 255 && int(protocol) != s.Protocol {
-			continue
-		}
+	begin := func(typ, number int, inode uint64) []byte {
 		b.begin(byFamily, unix.NLM_F_MULTI, r)
 		m := b.zeros(28) // struct netlink_diag_msg
-		m[0], m[1], m[2] = unix.AF_NETLINK, byte(s.Type), byte(s.Protocol)
-		if m[3] = 7; s.isConnected {
-			m[3] = 1
+		m[0], m[1], m[2], m[3] = unix.AF_NETLINK, byte(typ), byte(number), stateClosed
+		binary.NativeEndian.PutUint32(m[16:], uint32(inode))
+		binary.NativeEndian.PutUint64(m[20:], inode)
+		return m
+	}
+	for n := range maxProtocol { // the kernel's ends
+		if p := protocolOf(n); p != nil && p.handle != nil && (protocol == allProtocols || int(protocol) == n) {
+			begin(unix.SOCK_DGRAM, n, 0)
+			if show&1 != 0 {
+				b.room(ndiagMemory, 36)
+			}
+			b.end()
+		}
+	}
+	table.RLock()
+	for _, s := range table.list {
+		if protocol != allProtocols && int(protocol) != s.Protocol {
+			continue
+		}
+		m := begin(s.Type, s.Protocol, s.Inode.Load())
+		if s.isConnected {
+			m[3] = stateOpen
 		}
 		binary.NativeEndian.PutUint32(m[4:], s.port)
 		binary.NativeEndian.PutUint32(m[8:], s.toPort)
 		binary.NativeEndian.PutUint32(m[12:], s.toGroup)
-		binary.NativeEndian.PutUint32(m[16:], uint32(s.Inode.Load()))
-		binary.NativeEndian.PutUint64(m[20:], s.Inode.Load())
 		if show&1 != 0 { // NDIAG_SHOW_MEMINFO
 			v := b.room(ndiagMemory, 36)
 			s.mu.Lock()

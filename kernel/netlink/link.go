@@ -87,7 +87,7 @@ func dumpLinks(r *request) error {
 	}
 	flags := uint16(0)
 	// A kind or a master is something that no interface here has.
-	none := a.get(unix.IFLA_LINKINFO) != nil
+	none := a.get(unix.IFLA_LINKINFO) != nil || h[0] == unix.AF_BRIDGE
 	if m, ok, _ := a.u32(unix.IFLA_MASTER); ok && m != 0 {
 		none = true
 	}
@@ -96,11 +96,40 @@ func dumpLinks(r *request) error {
 	}
 	var b builder
 	for _, s := range inet.Interfaces() {
-		if !none {
+		switch {
+		case none:
+		case h[0] == unix.AF_INET6:
+			link6Message(&b, r, &s)
+		default:
 			linkMessage(&b, r, unix.RTM_NEWLINK, unix.NLM_F_MULTI, &s, mask)
 		}
 	}
 	return r.dump(&b, flags)
+}
+
+// link6Message describes an interface as IPv6 does.
+func link6Message(b *builder, r *request, s *inet.Snapshot) {
+	b.begin(unix.RTM_NEWLINK, unix.NLM_F_MULTI, r)
+	h := b.zeros(ifinfoSize)
+	h[0] = unix.AF_INET6
+	hw, state := uint16(unix.ARPHRD_ETHER), uint8(operDown)
+	switch {
+	case s.Link == nil:
+		hw, state = unix.ARPHRD_LOOPBACK, operUnknown
+	case s.Flags&unix.IFF_RUNNING != 0:
+		state = operUp
+	}
+	binary.NativeEndian.PutUint16(h[2:], hw)
+	binary.NativeEndian.PutUint32(h[4:], uint32(s.Index))
+	binary.NativeEndian.PutUint32(h[8:], s.Flags)
+	b.str(unix.IFLA_IFNAME, s.Name)
+	b.bytes(unix.IFLA_ADDRESS, s.Hardware[:])
+	b.u32(unix.IFLA_MTU, uint32(s.MTU))
+	b.u8(unix.IFLA_OPERSTATE, state)
+	info := b.nest(unix.IFLA_PROTINFO | unix.NLA_F_NESTED)
+	b.u32(unix.IFLA_INET6_FLAGS, 1<<31) // IF_READY
+	b.close(info)
+	b.end()
 }
 
 // linkMessage describes an interface.
@@ -220,6 +249,8 @@ func setLink(r *request) error {
 			return unix.EOPNOTSUPP
 		}
 		return r.fail(unix.EOPNOTSUPP, "Unknown device type")
+	case err == unix.EINVAL && r.typ == unix.RTM_NEWLINK:
+		return unix.ENODEV
 	case err != nil:
 		return err
 	case r.typ == unix.RTM_NEWLINK && r.flags&unix.NLM_F_EXCL != 0:

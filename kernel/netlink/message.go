@@ -122,6 +122,27 @@ func (r *request) dump(b *builder, flags uint16) error {
 	return answered
 }
 
+// ended answers a dump that failed once it had begun: its end has the error.
+func (r *request) ended(err error) error {
+	e, ok := err.(unix.Errno)
+	if !ok || e == answered || e == unix.EOPNOTSUPP || e == unix.EBUSY {
+		return err
+	}
+	var b builder
+	b.begin(unix.NLMSG_DONE, unix.NLM_F_MULTI, r)
+	b.p = binary.NativeEndian.AppendUint32(b.p, uint32(-int32(e)))
+	if r.complain.text != "" && r.s.on(unix.NETLINK_EXT_ACK) {
+		b.str(unix.NLMSGERR_ATTR_MSG, r.complain.text)
+		b.p[6] |= unix.NLM_F_ACK_TLVS & 0xff
+		b.p[7] |= unix.NLM_F_ACK_TLVS >> 8
+	}
+	b.end()
+	if err := r.s.startDump(b.p); err != nil {
+		return err
+	}
+	return answered
+}
+
 // attrs is a row of attributes.
 type attrs []byte
 

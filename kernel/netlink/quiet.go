@@ -144,7 +144,7 @@ func control(b *builder, r *request, flags uint16) {
 	b.u16(unix.CTRL_ATTR_FAMILY_ID, controlID)
 	b.u32(unix.CTRL_ATTR_VERSION, 2)
 	b.u32(unix.CTRL_ATTR_HDRSIZE, 0)
-	b.u32(unix.CTRL_ATTR_MAXATTR, 10)
+	b.u32(unix.CTRL_ATTR_MAXATTR, 0)
 	ops := b.nest(unix.CTRL_ATTR_OPS)
 	op := b.nest(1)
 	b.u32(unix.CTRL_ATTR_OP_ID, unix.CTRL_CMD_GETFAMILY)

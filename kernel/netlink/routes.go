@@ -1,7 +1,9 @@
 package netlink
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -9,13 +11,12 @@ import (
 )
 
 const (
-	rtmsgSize   = 12      // struct rtmsg
-	clonedFlag  = 0x200   // RTM_F_CLONED
-	localFlag   = 1 << 31 // RTCF_LOCAL
-	onLinkFlag  = 4       // RTNH_F_ONLINK
-	lookupTable = 0x1000  // RTM_F_LOOKUP_TABLE
-	fibMatch    = 0x2000  // RTM_F_FIB_MATCH
-	noPref      = 0       // ICMPV6_ROUTER_PREF_MEDIUM
+	rtmsgSize  = 12      // struct rtmsg
+	clonedFlag = 0x200   // RTM_F_CLONED
+	localFlag  = 1 << 31 // RTCF_LOCAL
+	onLinkFlag = 4       // RTNH_F_ONLINK
+	fibMatch   = 0x2000  // RTM_F_FIB_MATCH
+	noPref     = 0       // ICMPV6_ROUTER_PREF_MEDIUM
 )
 
 // rejects reports whether a type of route leads nowhere.
@@ -64,7 +65,10 @@ func dumpRoutes(r *request) error {
 	if f := binary.NativeEndian.Uint32(h[8:]); f&clonedFlag != 0 {
 		return r.dump(new(builder), flags) // there is no cache
 	}
-	all := append(inet.Routes(), inet.LocalRoutes()...)
+	main, local := inet.Routes(), inet.LocalRoutes()
+	slices.SortStableFunc(main, inOrder)
+	slices.SortStableFunc(local, inOrder)
+	all := append(main, local...)
 	known := match.Table == 0 || match.Table == unix.RT_TABLE_MAIN || match.Table == unix.RT_TABLE_LOCAL
 	var b builder
 	for _, family := range [...]byte{unix.AF_INET, unix.AF_INET6} {
@@ -89,6 +93,26 @@ func dumpRoutes(r *request) error {
 		return r.fail(unix.ENOENT, "ipv6: FIB table does not exist")
 	}
 	return r.dump(&b, flags)
+}
+
+// inOrder is the order in which Linux walks its tables.
+func inOrder(a, b inet.Route) int {
+	if a.Dst.Is4() == b.Dst.Is4() && !a.V4() {
+		// What is within another prefix comes before it.
+		switch {
+		case a.Bits > b.Bits && a.Dst.Masked(b.Bits) == b.Dst:
+			return -1
+		case b.Bits > a.Bits && b.Dst.Masked(a.Bits) == a.Dst:
+			return 1
+		}
+	}
+	if c := bytes.Compare(a.Dst[:], b.Dst[:]); c != 0 {
+		return c
+	}
+	if a.Bits != b.Bits {
+		return b.Bits - a.Bits
+	}
+	return int(int64(a.Metric) - int64(b.Metric))
 }
 
 // routeHead begins the message of a route.
@@ -214,14 +238,12 @@ func getRoute(r *request) error {
 	}
 	gateway := o.Gateway
 	answer := inet.Route{Dst: dst, Bits: 32, Table: unix.RT_TABLE_MAIN, Type: o.Type, Index: o.Index, Scope: unix.RT_SCOPE_UNIVERSE}
-	if local && binary.NativeEndian.Uint32(h[8:])&lookupTable != 0 {
-		answer.Table = unix.RT_TABLE_LOCAL
-	}
 	v4 := family == unix.AF_INET
 	if !v4 {
 		answer.Bits, answer.Protocol, answer.Table = 128, o.Protocol, o.Table
 	}
-	rt := routeHead(&b, r, unix.RTM_NEWROUTE, 0, &answer)
+	routeHead(&b, r, unix.RTM_NEWROUTE, 0, &answer)
+	rt := b.p[headerSize:]
 	flags := uint32(clonedFlag)
 	if v4 && local {
 		flags |= localFlag
@@ -238,6 +260,10 @@ func getRoute(r *request) error {
 		b.bytes(unix.RTA_SRC, src.Bytes())
 	}
 	if !v4 {
+		if !hasSource {
+			b.room(unix.RTA_SRC, 16)
+		}
+		b.p[headerSize+2] = 128
 		b.u32(unix.RTA_TABLE, answer.Table)
 	}
 	if v4 {

@@ -29,7 +29,7 @@ func route(r *request) error {
 	}
 	if r.typ&3 == unix.RTM_GETLINK&3 {
 		if r.dumps() {
-			return routeDump(r)
+			return r.ended(routeDump(r))
 		}
 		return routeGet(r)
 	}

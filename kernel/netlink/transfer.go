@@ -36,6 +36,9 @@ func (s *sock) Send(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) (i
 	table.Unlock()
 
 	n := b.Len()
+	if n == 0 {
+		return 0, unix.ENODATA
+	}
 	if n > int(s.SendBuffer.Load())-32 {
 		return 0, unix.EMSGSIZE
 	}

@@ -9,7 +9,8 @@ import (
 // Info is a socket as sock_diag(7) shows it.
 type Info struct {
 	Listening, Connected bool
-	Peer                 uint64 // the number of the other end; 0: none
+	HasPeer              bool
+	Peer                 uint64 // the number of the other end; 0 if nobody has accepted it
 	Waiting              []uint64
 	In, Out              int // connections to accept and how many may be, or bytes
 	Shutdown             uint32
@@ -28,7 +29,7 @@ func Describe(o socket.Socket) (i Info, ok bool) {
 	state := s.state.Load()
 	i.Listening, i.Connected, i.Shutdown = state == listening, state == connected, s.shutdown.Load()
 	if p := s.peer.Load(); p != nil {
-		i.Peer = p.Inode.Load()
+		i.HasPeer, i.Peer = true, p.Inode.Load()
 	}
 	if a := s.addr.Load(); a != nil && a.inode != nil {
 		i.Inode, i.Device = a.inode.Ino, a.inode.Dev()

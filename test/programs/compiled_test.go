@@ -117,6 +117,20 @@ func TestSocketsBehaveAsOnLinux(t *testing.T) {
 	}
 }
 
+// TestNetlinkBehavesAsOnLinux changes lo only where the program can have a
+// network of its own.
+func TestNetlinkBehavesAsOnLinux(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("some questions are the superuser's, as who the program runs in the machine")
+	}
+	program := compile(t, "gcc", "netlink.c", "netlink", "-O1", "-w", "-pthread", "-lrt")
+	compare(t, "", nil, program)
+	if execute(t, "", program, "probe").status != 0 {
+		t.Skip("the program cannot have a network of its own here")
+	}
+	compare(t, "", nil, program, "change")
+}
+
 func TestCrashEndsWithTheSignalAndAReport(t *testing.T) {
 	program := compile(t, "gcc", "crash.c", "crash", "-O1", "-g")
 	signals := map[string]string{
