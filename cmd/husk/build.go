@@ -71,9 +71,9 @@ and name that it gives.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.manifest != "" || f.config != "" {
-				return failed(described(cmd, f, args))
+				return failed(inOrderTo("build", described(cmd, f, args)))
 			}
-			return failed(build(cmd.OutOrStdout(), cmd.ErrOrStderr(), f, args))
+			return failed(inOrderTo("build", build(cmd.OutOrStdout(), cmd.ErrOrStderr(), f, args)))
 		},
 	}
 	flags := cmd.Flags()
@@ -134,6 +134,8 @@ func (f *buildFlags) imageConfig() (v1.ConfigFile, error) {
 				continue
 			}
 			e = k + "=" + v
+		} else if k == "" {
+			return c, fmt.Errorf("-e %s: a variable needs a name", e)
 		}
 		c.Config.Env = append(c.Config.Env, e)
 	}
@@ -175,6 +177,14 @@ func build(stdout, stderr io.Writer, f *buildFlags, args []string) error {
 	cfg, err := f.imageConfig()
 	if err != nil {
 		return err
+	}
+	if len(f.defines) > 0 {
+		return fmt.Errorf("-D %s: variables are for a --manifest", f.defines[0])
+	}
+	if f.sysroot != "" {
+		if err := readableDirectory(f.sysroot); err != nil {
+			return fmt.Errorf("--sysroot %s: %w", f.sysroot, err)
+		}
 	}
 	source := args[0]
 	// As husk run: a directory is one that is written as a path.

@@ -22,7 +22,7 @@ are read from ELF headers; the program is not executed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			closure, err := dependencies(args[0], dir)
 			if closure == nil {
-				return failed(refused(err))
+				return failed(inOrderTo("deps", refused(err)))
 			}
 			out := cmd.OutOrStdout()
 			if closure.Static() {
@@ -38,7 +38,7 @@ are read from ELF headers; the program is not executed.`,
 				fmt.Fprintf(out, "\t%s\n", closure.Interp.Path)
 			}
 			if err != nil {
-				return refused(err)
+				return inOrderTo("deps", refused(err))
 			}
 			return nil
 		},

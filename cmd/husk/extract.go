@@ -28,7 +28,7 @@ runtimes open by name, and the files of /etc that programs expect.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			tree, err := extraction(args[0], dir, all)
 			if err != nil {
-				return failed(refused(err))
+				return failed(inOrderTo("extract", refused(err)))
 			}
 			target := "."
 			if len(args) > 1 {

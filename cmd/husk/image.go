@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -180,9 +182,17 @@ func imagePruneCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "removed %d images and %d files: %s\n", f.Images, f.Blobs, oci.Bytes(f.Bytes))
+		fmt.Fprintf(w, "removed %s and %s: %s\n", plural(f.Images, "image"), plural(f.Blobs, "file"), oci.Bytes(f.Bytes))
 		return nil
 	})
+}
+
+// plural writes a number of things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprint(n, " ", thing, "s")
 }
 
 func imageTagCommand() *cobra.Command {
@@ -210,7 +220,7 @@ func imageVerifyCommand() *cobra.Command {
 		for _, p := range v.Problems {
 			fmt.Fprintln(w, p)
 		}
-		fmt.Fprintf(w, "%d images, %d blobs, %s: %d problems\n", v.Images, v.Blobs, oci.Bytes(v.Bytes), len(v.Problems))
+		fmt.Fprintf(w, "%s, %s, %s: %s\n", plural(v.Images, "image"), plural(v.Blobs, "blob"), oci.Bytes(v.Bytes), plural(len(v.Problems), "problem"))
 		if len(v.Problems) > 0 {
 			return errors.New("the image store is damaged: remove the images named above and get them again")
 		}
@@ -232,6 +242,9 @@ func imageExportCommand() *cobra.Command {
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if output == "" {
 			return failed(errors.New("export where to? give -o FILE, or -o - for the standard output"))
+		}
+		if format != "" && !slices.Contains(oci.Formats, format) {
+			return failed(fmt.Errorf("--format %s: not one of %s", format, strings.Join(oci.Formats, ", ")))
 		}
 		ctx, stop := interruptible()
 		defer stop()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -38,7 +39,7 @@ func imageTreeCommand() *cobra.Command {
 				}
 				n := t.Lookup(at)
 				if n == nil {
-					return fmt.Errorf("%s is not in the image", at)
+					return notInImage(at, fs.ErrNotExist)
 				}
 				w := bufio.NewWriter(cmd.OutOrStdout())
 				if long {
@@ -122,6 +123,14 @@ func modeString(m uint32) string {
 	return string(b)
 }
 
+// notInImage says so of a path, without the words of a file system.
+func notInImage(p string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not in the image", p)
+	}
+	return err
+}
+
 func imageCatCommand() *cobra.Command {
 	return imageVerb("cat IMAGE PATH…", "Print files of an image", cobra.MinimumNArgs(2), func(w io.Writer, args []string) error {
 		return withImage(args[0], func(im *store.Image) error {
@@ -132,7 +141,7 @@ func imageCatCommand() *cobra.Command {
 			for _, p := range args[1:] {
 				n, err := root.Lookup(p)
 				if err != nil {
-					return err
+					return notInImage(p, err)
 				}
 				if !n.IsRegular() {
 					return fmt.Errorf("%s is not a regular file", p)
@@ -173,7 +182,7 @@ func imageCpCommand() *cobra.Command {
 				}
 				found, err := root.Lookup(p)
 				if err != nil {
-					return err
+					return notInImage(p, err)
 				}
 				if found.IsDir() {
 					return fmt.Errorf("%s leads through symbolic links to a directory: name that", p)
@@ -248,8 +257,8 @@ func withTree(ref string, f func(t *rootfs.Tree) error) error {
 		}
 		return f(t)
 	})
-	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("%w; a directory is written as ./DIR", err)
+	if st, e := os.Stat(ref); errors.Is(err, store.ErrNotFound) && e == nil && st.IsDir() {
+		return fmt.Errorf("image %s: %w (the directory is written as ./%s)", ref, store.ErrNotFound, ref)
 	}
 	return err
 }

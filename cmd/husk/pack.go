@@ -62,11 +62,11 @@ func refused(err error) error {
 	var missing *elfdeps.NotFoundError
 	switch {
 	case errors.As(err, &format):
-		return &exitError{statusNotExecutable, fmt.Errorf("run %w", err)}
+		return cannotStart(statusNotExecutable, "", err)
 	case errors.As(err, &missing):
 		return &exitError{statusNotFound, err}
 	case errors.Is(err, fs.ErrNotExist):
-		return &exitError{statusNotFound, fmt.Errorf("run %w", err)}
+		return cannotStart(statusNotFound, "", err)
 	}
 	return err
 }

@@ -16,6 +16,34 @@ const (
 	statusNotFound      = 127
 )
 
+// programError says why a program cannot be started, to who wants to do verb.
+type programError struct {
+	verb, program string
+	err           error
+}
+
+func (e *programError) Error() string {
+	if e.program == "" {
+		return e.verb + " " + e.err.Error()
+	}
+	return e.verb + " " + e.program + ": " + e.err.Error()
+}
+
+func (e *programError) Unwrap() error { return e.err }
+
+func cannotStart(status int, program string, err error) error {
+	return &exitError{status, &programError{"run", program, err}}
+}
+
+// inOrderTo names what the program was wanted for, if not to run it.
+func inOrderTo(verb string, err error) error {
+	var e *programError
+	if errors.As(err, &e) {
+		e.verb = verb
+	}
+	return err
+}
+
 // findProgram gives the absolute path of what a shell would execute for name.
 func findProgram(name string) (string, error) {
 	if strings.Contains(name, "/") {
@@ -45,7 +73,7 @@ func findProgram(name string) (string, error) {
 	if refused != nil {
 		return "", refused
 	}
-	return "", &exitError{statusNotFound, fmt.Errorf("run %s: not found in PATH", name)}
+	return "", cannotStart(statusNotFound, name, errors.New("not found in PATH"))
 }
 
 // executable says why path cannot be executed.
@@ -53,15 +81,15 @@ func executable(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
-		return &exitError{statusNotFound, fmt.Errorf("run %s: no such file", path)}
+		return cannotStart(statusNotFound, path, errors.New("no such file"))
 	case err != nil:
-		return &exitError{statusNotExecutable, fmt.Errorf("run %s: %w", path, errors.Unwrap(err))}
+		return cannotStart(statusNotExecutable, path, errors.Unwrap(err))
 	case info.IsDir():
-		return &exitError{statusNotExecutable, fmt.Errorf("run %s: is a directory", path)}
+		return cannotStart(statusNotExecutable, path, errors.New("is a directory"))
 	case !info.Mode().IsRegular():
-		return &exitError{statusNotExecutable, fmt.Errorf("run %s: not a regular file", path)}
+		return cannotStart(statusNotExecutable, path, errors.New("not a regular file"))
 	case info.Mode()&0o111 == 0:
-		return &exitError{statusNotExecutable, fmt.Errorf("run %s: not executable (try 'chmod +x %s')", path, path)}
+		return cannotStart(statusNotExecutable, path, fmt.Errorf("not executable (try 'chmod +x %s')", path))
 	}
 	return nil
 }

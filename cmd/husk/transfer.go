@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -109,6 +110,10 @@ func importImage(cmd *cobra.Command, f *importFlags, b *buildFlags, source strin
 	got, err := oci.Import(ctx, u, source, cmd.InOrStdin(), o)
 	end()
 	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) && pe.Path == source {
+			err = pe.Err // the source is named already
+		}
 		return stopped(ctx, fmt.Errorf("import %s: %w", source, err))
 	}
 	if b.name != "" {
@@ -213,13 +218,15 @@ ends early, and the next one goes on there.`,
 }
 
 func imagePushCommand() *cobra.Command {
-	var insecure, quiet bool
+	var insecure, quiet, plain bool
 	var format string
 	cmd := &cobra.Command{
 		Use:   "push [flags] IMAGE [NAME]",
 		Short: "Send an image to a registry",
 		Long: `Send an image to a registry, under its own or another name, with the
-credentials of 'docker login'. What the registry has is not sent again.
+credentials of 'docker login'. What the registry has is not sent again. Layers
+are compressed on their way, where that gains something and the registry takes
+it; a pull gives the same image, with the same digest as here.
 --format oci-tar sends one compressed tar layer, which other engines can run.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -241,7 +248,7 @@ credentials of 'docker login'. What the registry has is not sent again.
 					return errors.New("push where to? the image has no name, give one")
 				}
 				show, end := newBars(cmd.ErrOrStderr())
-				h, err := oci.Push(ctx, im, s, to, oci.RegistryOptions{Insecure: insecure, Bars: show, Tar: format == string(oci.FormatOCITar)})
+				h, err := oci.Push(ctx, im, s, to, oci.RegistryOptions{Insecure: insecure, Bars: show, Tar: format == string(oci.FormatOCITar), Plain: plain})
 				end()
 				if err != nil {
 					return stopped(ctx, fmt.Errorf("push %w", err))
@@ -256,6 +263,7 @@ credentials of 'docker login'. What the registry has is not sent again.
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "oci", "oci as it is, or oci-tar for other engines")
+	cmd.Flags().BoolVar(&plain, "plain", false, "send the layers as they are, not compressed")
 	cmd.Flags().BoolVar(&insecure, "insecure", false, "speak plain HTTP")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print the digest only")
 	return cmd

@@ -52,6 +52,8 @@ func decompress(r io.Reader) (io.ReadCloser, bool, error) {
 	return io.NopCloser(b), false, nil
 }
 
+var errTooLarge = errors.New("refused: the archive unpacks to more than may be (see --max-size)")
+
 // spools are temporary files that live until a tree has been written.
 type spools struct {
 	ctx   context.Context
@@ -82,7 +84,7 @@ func (s *spools) file(r io.Reader, also io.Writer) (*store.TempFile, int64, erro
 		return nil, 0, err
 	}
 	if s.left -= n; s.left < 0 {
-		return nil, 0, errors.New("refused: the archive unpacks to more than may be (see --max-size)")
+		return nil, 0, errTooLarge
 	}
 	return f, n, nil
 }

@@ -21,6 +21,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 
 	"husk/host/rootfs"
 	"husk/host/store"
@@ -40,14 +42,33 @@ const (
 	FormatLayout Format = "oci-layout" // OCI layout directory
 )
 
+// compressor gives what compresses as a file's name says: w itself for a name
+// that says nothing.
+func compressor(w io.Writer, file string) (io.WriteCloser, error) {
+	switch {
+	case strings.HasSuffix(file, ".gz") || strings.HasSuffix(file, ".tgz"):
+		return gzip.NewWriter(w), nil
+	case strings.HasSuffix(file, ".zst"):
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+	case strings.HasSuffix(file, ".xz") || strings.HasSuffix(file, ".bz2"):
+		return nil, fmt.Errorf("husk compresses to .gz and .zst, not to %s", filepath.Ext(file))
+	}
+	return nopCloser{w}, nil
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
 // Formats lists them.
 var Formats = []string{string(FormatOCI), string(FormatOCITar), string(FormatDocker), string(FormatTar), string(FormatErofs), string(FormatLayout)}
 
 // FormatOf guesses the format from a file's name.
 func FormatOf(file string) Format {
 	st, err := os.Stat(file)
+	plain := strings.TrimSuffix(strings.TrimSuffix(file, ".gz"), ".zst")
 	switch {
-	case strings.HasSuffix(file, ".erofs") || strings.HasSuffix(file, ".img"):
+	case strings.HasSuffix(plain, ".erofs") || strings.HasSuffix(plain, ".img"):
 		return FormatErofs
 	case strings.HasSuffix(file, "/") || err == nil && st.IsDir():
 		return FormatLayout
@@ -81,7 +102,12 @@ func ExportFile(ctx context.Context, im *store.Image, file string, format Format
 		return fmt.Errorf("write %s: %w", file, bare(err))
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	err = Export(ctx, im, w, format)
+	z, err := compressor(w, file)
+	if err == nil {
+		if err = Export(ctx, im, z, format); err == nil {
+			err = z.Close()
+		}
+	}
 	if err == nil {
 		err = w.Flush()
 	}
@@ -222,10 +248,16 @@ func exportBlob(im *store.Image, d v1.Descriptor, f func(io.Reader) error) error
 
 // exportLayout adds the image to an OCI layout directory, made if need be.
 func exportLayout(ctx context.Context, im *store.Image, dir string) error {
+	if there, err := os.ReadDir(dir); err == nil && len(there) > 0 {
+		if _, err := os.Stat(filepath.Join(dir, "oci-layout")); err != nil {
+			return fmt.Errorf("write %s: the directory has files already, and is no OCI layout", dir)
+		}
+	}
 	s, err := store.At(dir)
 	if err != nil {
 		return err
 	}
+	defer others(s)
 	u, err := s.Begin()
 	if err != nil {
 		return err
@@ -246,6 +278,25 @@ func exportLayout(ctx context.Context, im *store.Image, dir string) error {
 		}
 	}
 	return u.Tag(im.Name, im.Desc)
+}
+
+// others gives a layout the permissions of what a user makes, and takes out
+// what only a store needs.
+func others(s *store.Store) {
+	mask := umask()
+	os.Remove(filepath.Join(s.Dir, "spare"))
+	os.Remove(filepath.Join(s.Dir, "partial"))
+	os.Remove(filepath.Join(s.Dir, "tmp"))
+	_ = filepath.WalkDir(s.Dir, func(p string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+		case e.IsDir():
+			_ = os.Chmod(p, 0o777&^mask)
+		case e.Type().IsRegular():
+			_ = os.Chmod(p, 0o666&^mask)
+		}
+		return nil
+	})
 }
 
 // exportTarLayer writes an archive whose one layer is a plain tar.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -90,6 +91,10 @@ func Import(ctx context.Context, u *store.Use, source string, stdin io.Reader, o
 		return nil, err
 	}
 	defer f.Close()
+	if st.Mode()&(os.ModeCharDevice|os.ModeDevice) != 0 {
+		// It may have no end.
+		return nil, errors.New("it is a device, not an archive")
+	}
 	if !st.Mode().IsRegular() {
 		s, n, err := m.plain(f)
 		if err != nil {
@@ -504,7 +509,7 @@ func (m *importer) descriptor(s blobSource, d v1.Descriptor, name string, depth 
 // ours reports an image whose layers are an EROFS file system already.
 func ours(m *v1.Manifest) bool {
 	for _, l := range m.Layers {
-		if l.MediaType != store.MediaErofs {
+		if !isOurs(l.MediaType) {
 			return false
 		}
 	}
@@ -514,6 +519,23 @@ func ours(m *v1.Manifest) bool {
 // asIs copies an image that needs no conversion, bit for bit.
 func (m *importer) asIs(s blobSource, d v1.Descriptor, name string, mf *v1.Manifest, cfg *v1.ConfigFile, manifest, config []byte) ([]Imported, error) {
 	var c Committed
+	if slices.ContainsFunc(mf.Layers, func(l v1.Descriptor) bool { return l.MediaType == mediaZstd }) {
+		// As a registry had it.
+		plain, err := m.inStore(mf, cfg, func(l v1.Descriptor) (io.ReadCloser, error) {
+			r, n, closer, err := s.open(blobName(l.Digest))
+			if err != nil {
+				return nil, err
+			}
+			return readCloser{m.progress(io.NewSectionReader(r, 0, n)), closer}, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if manifest, err = json.Marshal(plain); err != nil {
+			return nil, err
+		}
+		return m.keep(name, c, d, plain, cfg, manifest, config)
+	}
 	for _, l := range mf.Layers {
 		c.Parts++
 		c.FSSize += l.Size

@@ -102,6 +102,16 @@ func (r *record) tails(u *store.Use) (f func(*rootfs.Node, []byte) bool, done fu
 // RecordFile is where the record of builds of a directory is, or "" where
 // there is no place for it.
 func RecordFile(source string) string {
+	abs, err := filepath.Abs(source)
+	if err != nil {
+		return ""
+	}
+	return cacheFile("builds", abs)
+}
+
+// cacheFile is where the cache holds what it knows of a thing, or "" where
+// there is no place for it.
+func cacheFile(kind, thing string) string {
 	dir := os.Getenv("XDG_CACHE_HOME")
 	if !filepath.IsAbs(dir) {
 		var err error
@@ -109,12 +119,24 @@ func RecordFile(source string) string {
 			return ""
 		}
 	}
-	abs, err := filepath.Abs(source)
-	if err != nil {
-		return ""
+	sum := sha256.Sum256([]byte(thing))
+	return filepath.Join(dir, "husk", kind, hex.EncodeToString(sum[:12]))
+}
+
+// replaceCache makes a file of the cache appear whole. Without it something
+// has to be found out again: no more.
+func replaceCache(name string, b []byte) {
+	if name == "" || os.MkdirAll(filepath.Dir(name), 0o700) != nil {
+		return
 	}
-	sum := sha256.Sum256([]byte(abs))
-	return filepath.Join(dir, "husk", "builds", hex.EncodeToString(sum[:12]))
+	f, err := os.CreateTemp(filepath.Dir(name), "new-*")
+	if err != nil {
+		return
+	}
+	_, err = f.Write(b)
+	if f.Close() != nil || err != nil || os.Rename(f.Name(), name) != nil {
+		os.Remove(f.Name())
+	}
 }
 
 func (r *record) write(name string) {
@@ -137,18 +159,7 @@ func (r *record) write(name string) {
 		num(uint64(e.off)<<16 | uint64(e.size))
 	}
 	out := binary.LittleEndian.AppendUint32(b.Bytes(), crc32.ChecksumIEEE(b.Bytes()))
-	// Without the record the next build reads everything again: no more.
-	if os.MkdirAll(filepath.Dir(name), 0o700) != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "new-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(out)
-	if f.Close() != nil || err != nil || os.Rename(f.Name(), name) != nil {
-		os.Remove(f.Name())
-	}
+	replaceCache(name, out)
 }
 
 // readRecord gives nil for what is no record.

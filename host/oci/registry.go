@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -43,21 +43,19 @@ type RegistryOptions struct {
 	// Tar makes Push send one compressed tar layer, which other engines
 	// read, in place of the EROFS layers.
 	Tar bool
+	// Plain makes Push send EROFS layers as they are, not compressed.
+	Plain bool
 }
 
 func (o *RegistryOptions) reference(ref string) (name.Reference, error) {
 	if o.Bars == nil {
 		o.Bars = noBars{}
 	}
-	opts := []name.Option{name.WeakValidation}
+	var opts []name.Option
 	if o.Insecure {
 		opts = append(opts, name.Insecure)
 	}
-	r, err := name.ParseReference(ref, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not an image's name", ref)
-	}
-	return r, nil
+	return store.Reference(ref, opts...)
 }
 
 // sourceAnnotation says of a converted image which manifest it was made of.
@@ -93,12 +91,12 @@ func Pull(ctx context.Context, u *store.Use, ref string, im ImportOptions, o Reg
 	if err != nil {
 		return Imported{}, registryError(r, err)
 	}
-	if e, ok := had(u, digest); ok {
-		return Imported{familiar, Committed{Descriptor: e.Desc}}, nil
-	}
 	mf, err := img.Manifest()
 	if err != nil {
 		return Imported{}, registryError(r, err)
+	}
+	if e, ok := had(u, digest, mf.Annotations[plainAnnotation]); ok {
+		return Imported{familiar, Committed{Descriptor: e.Desc}}, nil
 	}
 	config, err := img.RawConfigFile()
 	if err != nil {
@@ -114,10 +112,10 @@ func Pull(ctx context.Context, u *store.Use, ref string, im ImportOptions, o Reg
 	}
 	defer f.close()
 	var c Committed
-	for _, l := range mf.Layers {
+	for i, l := range mf.Layers {
 		c.Parts++
 		c.FSSize += l.Size
-		if u.Has(l.Digest, l.Size) {
+		if u.Has(l.Digest, l.Size) || l.MediaType == mediaZstd && i < len(cfg.RootFS.DiffIDs) && u.Has(cfg.RootFS.DiffIDs[i], -1) {
 			c.Reused++
 			continue
 		}
@@ -136,24 +134,64 @@ func Pull(ctx context.Context, u *store.Use, ref string, im ImportOptions, o Reg
 	defer m.sp.close()
 	var got []Imported
 	if ours(mf) {
-		for _, p := range f.parts {
-			if err := p.Keep(); err != nil {
-				return Imported{}, err
-			}
-		}
-		got, err = m.keep(familiar, c, v1.Descriptor{}, mf, cfg, manifest, config)
+		got, err = f.keep(m, familiar, c, mf, cfg, manifest, config)
 	} else {
 		got, err = f.convert(m, mf, cfg, digest)
 	}
 	if err != nil {
-		return Imported{}, fmt.Errorf("pull %s: %w", familiar, err)
+		return Imported{}, fmt.Errorf("%s: %w", familiar, err)
 	}
 	got[0].Name = familiar
 	return got[0], nil
 }
 
-// had finds an image that is, or was made of, this manifest.
-func had(u *store.Use, digest v1.Hash) (store.Entry, bool) {
+// keep makes an image of layers that are a file system already.
+func (f *fetcher) keep(m *importer, name string, c Committed, mf *v1.Manifest, cfg *v1.ConfigFile, manifest, config []byte) ([]Imported, error) {
+	compressed := false
+	for _, l := range mf.Layers {
+		p := f.parts[l.Digest]
+		switch {
+		case l.MediaType == mediaZstd:
+			compressed = true
+		case p != nil:
+			if err := p.Keep(); err != nil {
+				return nil, err
+			}
+			delete(f.parts, l.Digest)
+			p.Close()
+		}
+	}
+	if compressed {
+		plain, err := m.inStore(mf, cfg, func(l v1.Descriptor) (io.ReadCloser, error) {
+			p := f.parts[l.Digest]
+			if p == nil {
+				return nil, fmt.Errorf("the layer %s is not there", l.Digest)
+			}
+			return io.NopCloser(io.NewSectionReader(p, 0, p.Have)), nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if manifest, err = json.Marshal(plain); err != nil {
+			return nil, err
+		}
+		mf = plain
+	}
+	got, err := m.keep(name, c, v1.Descriptor{}, mf, cfg, manifest, config)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range f.parts {
+		if err := p.Drop(); err != nil {
+			return nil, err
+		}
+	}
+	return got, nil
+}
+
+// had finds an image that is, or was made of, this manifest, or that says to
+// be another on its way.
+func had(u *store.Use, digest v1.Hash, plain string) (store.Entry, bool) {
 	all, err := u.List()
 	if err != nil {
 		return store.Entry{}, false
@@ -164,7 +202,7 @@ func had(u *store.Use, digest v1.Hash) (store.Entry, bool) {
 			continue
 		}
 		im.Close()
-		if e.Digest == digest || im.Manifest.Annotations[sourceAnnotation] == digest.String() {
+		if e.Digest == digest || e.Digest.String() == plain || im.Manifest.Annotations[sourceAnnotation] == digest.String() {
 			return e, true
 		}
 	}
@@ -231,7 +269,18 @@ func (f *fetcher) close() {
 const (
 	idleTries = 5
 	firstWait = 200 * time.Millisecond
+	silence   = time.Minute
 )
+
+var errSilent = fmt.Errorf("nothing came for %v", silence)
+
+// because prefers the reason for which we ended a connection ourselves.
+func because(ctx context.Context, err error) error {
+	if context.Cause(ctx) == errSilent {
+		return errSilent
+	}
+	return err
+}
 
 // blob downloads one blob and checks it.
 func (f *fetcher) blob(d v1.Descriptor) error {
@@ -289,8 +338,13 @@ func (localError) Is(err error) bool { return err == errLocal }
 
 // piece downloads from where the file ends.
 func (f *fetcher) piece(p *store.Partial, d v1.Descriptor, add func(int64)) error {
+	// A connection that says nothing any more is as good as broken.
+	ctx, cancel := context.WithCancelCause(f.ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer silent.Stop()
 	u := url.URL{Scheme: f.repo.Scheme(), Host: f.repo.RegistryStr(), Path: "/v2/" + f.repo.RepositoryStr() + "/blobs/" + d.Digest.String()}
-	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err
 	}
@@ -299,7 +353,7 @@ func (f *fetcher) piece(p *store.Partial, d v1.Descriptor, add func(int64)) erro
 	}
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return err
+		return because(ctx, err)
 	}
 	defer resp.Body.Close()
 	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
@@ -317,6 +371,7 @@ func (f *fetcher) piece(p *store.Partial, d v1.Descriptor, add func(int64)) erro
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := resp.Body.Read(buf)
+		silent.Reset(silence)
 		if int64(n) > d.Size-p.Have {
 			return localError{fmt.Errorf("the registry sent more than the %d bytes of %s", d.Size, d.Digest)}
 		}
@@ -331,7 +386,7 @@ func (f *fetcher) piece(p *store.Partial, d v1.Descriptor, add func(int64)) erro
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return err
+			return because(ctx, err)
 		}
 	}
 }
@@ -371,12 +426,22 @@ func Push(ctx context.Context, im *store.Image, s *store.Store, ref string, o Re
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	var img v1.Image
-	if o.Tar {
-		img, err = tarImage(im)
-	} else {
-		img, err = layout.Path(s.Dir).Image(im.Digest)
+	if !o.Tar {
+		u, err := s.Begin()
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		defer u.Close()
+		h, err := pushErofs(ctx, im, u, r, o, !o.Plain)
+		if !o.Plain && refusesTypes(err) {
+			h, err = pushErofs(ctx, im, u, r, o, false)
+		}
+		if err != nil {
+			return v1.Hash{}, registryError(r, err)
+		}
+		return h, nil
 	}
+	img, err := tarImage(im)
 	if err != nil {
 		return v1.Hash{}, err
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -142,7 +143,7 @@ func TestPushedImagesComeBack(t *testing.T) {
 	}
 	for _, asTar := range []bool{false, true} {
 		ref := fmt.Sprintf("%s/test/image:%v", host, asTar)
-		h, err := Push(ctx, im, u.Store, ref, RegistryOptions{Tar: asTar})
+		h, err := Push(ctx, im, u.Store, ref, RegistryOptions{Tar: asTar, Plain: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -333,30 +334,168 @@ func (s stopAfter) Bar(string, int64) func(int64) {
 func TestPullChecksDigests(t *testing.T) {
 	host := startRegistry(t)
 	u, im := committed(t, noise(t, 100<<10))
-	if _, err := Push(context.Background(), im, u.Store, host+"/bad/image:1", RegistryOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
-	layer := im.Manifest.Layers[0].Digest.String()
-	proxy.ModifyResponse = func(r *http.Response) error {
-		if strings.HasSuffix(r.Request.URL.Path, layer) && r.StatusCode == http.StatusOK {
-			b, err := io.ReadAll(r.Body)
-			if err != nil {
-				return err
-			}
-			b[len(b)/2]++
-			r.Body = io.NopCloser(bytes.NewReader(b))
+	for _, plain := range []bool{false, true} {
+		name := fmt.Sprintf("/bad/image:%v", plain)
+		if _, err := Push(context.Background(), im, u.Store, host+name, RegistryOptions{Plain: plain}); err != nil {
+			t.Fatal(err)
 		}
-		return nil
+		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
+		proxy.ModifyResponse = func(r *http.Response) error {
+			if strings.Contains(r.Request.URL.Path, "/blobs/") && r.ContentLength > 50<<10 {
+				b, err := io.ReadAll(r.Body)
+				if err != nil {
+					return err
+				}
+				b[len(b)/2]++
+				r.Body = io.NopCloser(bytes.NewReader(b))
+			}
+			return nil
+		}
+		s := httptest.NewServer(proxy)
+		defer s.Close()
+		other := testUse(t)
+		_, err := Pull(context.Background(), other, strings.TrimPrefix(s.URL, "http://")+name, ImportOptions{}, RegistryOptions{})
+		if err == nil || !strings.Contains(err.Error(), "digest") {
+			t.Errorf("plain %v: error %v", plain, err)
+		}
+		verified(t, other)
 	}
-	s := httptest.NewServer(proxy)
-	defer s.Close()
+}
+
+// counted is a registry's proxy that counts the bodies of requests, and may
+// refuse manifests.
+type counted struct {
+	sent   atomic.Int64
+	refuse atomic.Bool // manifests that speak of zstd
+}
+
+func startCounted(t *testing.T, host string) (*counted, string) {
+	c := &counted{}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		c.sent.Add(int64(len(b)))
+		if c.refuse.Load() && strings.Contains(r.URL.Path, "/manifests/") && bytes.Contains(b, []byte("+zstd")) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"errors":[{"code":"MANIFEST_INVALID","message":"unknown media type"}]}`)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(b))
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return c, strings.TrimPrefix(s.URL, "http://")
+}
+
+func TestLayersAreCompressedOnTheirWay(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	c, host := startCounted(t, startRegistry(t))
+	u, ctx := testUse(t), context.Background()
+	const files, size = 8, 256 << 10
+	build := func(tag string, seed int) *store.Image {
+		t.Helper()
+		tree := rootfs.NewTree()
+		for i := range files {
+			text := bytes.Repeat([]byte(fmt.Sprintf("%08d %08d\n", i, seed*(i/(files-1)))), size/18)
+			if err := tree.WriteFile(fmt.Sprintf("/file%d", i), text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := Commit(ctx, u, tree, v1.ConfigFile{}, CommitOptions{splitSize: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Tag(tag, got.Descriptor); err != nil {
+			t.Fatal(err)
+		}
+		im, err := u.Find(tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { im.Close() })
+		return im
+	}
+	one, two := build("text:1", 1), build("text:2", 2)
+	if len(one.Manifest.Layers) < 4 {
+		t.Fatalf("%d layers", len(one.Manifest.Layers))
+	}
+	push := func(im *store.Image) int64 {
+		t.Helper()
+		c.sent.Store(0)
+		h, err := Push(ctx, im, u.Store, host+"/"+im.Name, RegistryOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := remote.Head(parse(t, host+"/"+im.Name)); err != nil || d.Digest != h {
+			t.Fatalf("pushed %v, there is %v (%v)", h, d, err)
+		}
+		return c.sent.Load()
+	}
+	first := push(one)
+	if first > files*size/20 {
+		t.Errorf("%d bytes were sent of %d", first, files*size)
+	}
+	if second := push(two); second > first*3/4 {
+		t.Errorf("%d bytes were sent of an image with one file changed, %d of all", second, first)
+	}
 	other := testUse(t)
-	_, err := Pull(context.Background(), other, strings.TrimPrefix(s.URL, "http://")+"/bad/image:1", ImportOptions{}, RegistryOptions{})
-	if err == nil || !strings.Contains(err.Error(), "digest") {
-		t.Errorf("error %v", err)
+	for i, im := range []*store.Image{one, two, two} {
+		got, err := Pull(ctx, other, host+"/"+im.Name, ImportOptions{}, RegistryOptions{})
+		if err != nil || got.Digest != im.Digest {
+			t.Fatalf("pulled %v, built %v (%v)", got.Digest, im.Digest, err)
+		}
+		if i == 1 && got.Reused < 2 {
+			t.Errorf("%d layers were there", got.Reused)
+		}
+		if err := other.Tag(got.Name, got.Descriptor); err != nil {
+			t.Fatal(err)
+		}
 	}
 	verified(t, other)
+
+	// What another tool copied out of the registry.
+	remoteImage, err := remote.Image(parse(t, host+"/"+one.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "layout")
+	p, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.AppendImage(remoteImage); err != nil {
+		t.Fatal(err)
+	}
+	third := testUse(t)
+	got, err := Import(ctx, third, dir, nil, ImportOptions{})
+	if err != nil || got[0].Digest != one.Digest {
+		t.Errorf("imported %v (%v)", got, err)
+	}
+	if _, err := Import(ctx, testUse(t), dir, nil, ImportOptions{Limits: Limits{Bytes: size, Files: 100}}); err == nil || !strings.Contains(err.Error(), "--max-size") {
+		t.Errorf("too much: %v", err)
+	}
+
+	// A registry that knows no such type gets the layers as they are.
+	c.refuse.Store(true)
+	one.Name = "plain/text:1"
+	if sent := push(one); sent < files*size {
+		t.Errorf("only %d bytes were sent", sent)
+	}
+	if got, err := Pull(ctx, testUse(t), host+"/"+one.Name, ImportOptions{}, RegistryOptions{}); err != nil || got.Digest != one.Digest {
+		t.Errorf("pulled %v (%v)", got, err)
+	}
+}
+
+func parse(t *testing.T, ref string) name.Reference {
+	t.Helper()
+	r, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func TestCredentialsOfDockerAreUsed(t *testing.T) {

@@ -184,8 +184,13 @@ func (u *Use) Copy(r io.Reader, want v1.Hash, media types.MediaType) (v1.Descrip
 
 // full makes one clear line of a full disk.
 func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("the disk is full (free some space; 'husk image prune' removes what nothing refers to): %w", syscall.ENOSPC)
+	case errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("there is no more room for this user: %w", syscall.EDQUOT)
+	case errors.Is(err, syscall.EFBIG):
+		return fmt.Errorf("no file may be that large here (see 'ulimit -f'): %w", syscall.EFBIG)
 	}
 	return err
 }

@@ -28,21 +28,39 @@ var ErrNotFound = errors.New("no such image here")
 // Familiar is a reference as people write it, complete with its tag: without
 // the registry and the folder that are meant when none are named.
 func Familiar(ref string) (string, error) {
-	r, err := name.ParseReference(ref, name.WeakValidation)
-	if err != nil {
-		return "", fmt.Errorf("%q is not an image's name: %s", ref, reason(err))
-	}
 	// podman and buildah put localhost/ before what has no registry.
-	s := strings.TrimPrefix(strings.TrimPrefix(r.Name(), name.DefaultRegistry+"/"), "localhost/")
+	r, err := Reference(strings.TrimPrefix(ref, "localhost/"))
+	if err != nil {
+		return "", err
+	}
+	for part := range strings.SplitSeq(r.Context().RepositoryStr(), "/") {
+		if part == "" || strings.Trim(part[:1]+part[len(part)-1:], "._-") != part[:1]+part[len(part)-1:] {
+			return "", fmt.Errorf("%q is not an image's name: each part begins and ends with a letter or a digit", ref)
+		}
+	}
+	s := strings.TrimPrefix(r.Name(), name.DefaultRegistry+"/")
 	return strings.TrimPrefix(s, "library/"), nil
 }
 
-func reason(err error) string {
-	s := err.Error()
-	if i := strings.LastIndex(s, ": "); i >= 0 && i+2 < len(s) {
-		s = s[i+2:]
+// Reference reads an image's name or digest in a registry.
+func Reference(ref string, opts ...name.Option) (name.Reference, error) {
+	full := ref
+	if !strings.Contains(ref, "/") {
+		// Only so may it have a single letter.
+		full = "library/" + ref
 	}
-	return s
+	opts = append(opts, name.WeakValidation)
+	r, err := name.ParseReference(full, opts...)
+	if err == nil {
+		return r, nil
+	}
+	// That error does not give the reason; this does, with the name again
+	// behind a colon.
+	if _, why := name.NewTag(full, opts...); why != nil && !strings.Contains(full, "@") {
+		err = why
+	}
+	why, _, _ := strings.Cut(err.Error(), ": ")
+	return nil, fmt.Errorf("%q is not an image's name: %s", ref, why)
 }
 
 // Resolve finds an image by its name, its digest or the beginning of that.

@@ -8,6 +8,7 @@
 //	partial/…        downloads that go on where they ended
 //	tmp/…            what is being written
 //	lock, index.lock see below
+//	spare            room to take references away when the disk is full
 //
 // Everything appears by rename and is never changed, so that any number of
 // husks may use one store and nothing half-written has a name. Who adds or
@@ -29,6 +30,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -170,6 +172,7 @@ func (s *Store) edit(f func(x *v1.IndexManifest) error) error {
 	if err != nil {
 		return err
 	}
+	before := len(x.Manifests)
 	if err := f(x); err != nil {
 		return err
 	}
@@ -177,10 +180,25 @@ func (s *Store) edit(f func(x *v1.IndexManifest) error) error {
 	if err != nil {
 		return err
 	}
-	if err := s.replace("index.json", b); err != nil {
+	err = s.replace("index.json", b)
+	switch {
+	case err == nil:
+		s.keepSpare()
+	case errors.Is(err, syscall.ENOSPC) && len(x.Manifests) <= before && os.Remove(s.path("spare")) == nil:
+		// So that images can be removed: that is what makes room.
+		err = s.replace("index.json", b)
+	}
+	if err != nil {
 		return fmt.Errorf("write the image store's index: %w", full(err))
 	}
 	return nil
+}
+
+// keepSpare holds back some room; without it only the full disk is worse.
+func (s *Store) keepSpare() {
+	if _, err := os.Stat(s.path("spare")); err != nil {
+		_ = s.replace("spare", bytes.Repeat([]byte("husk"), 64<<10/4))
+	}
 }
 
 // How long to wait for another husk.

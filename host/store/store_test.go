@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -287,6 +288,22 @@ func TestFullDiskIsSaidInOneLine(t *testing.T) {
 	if ents, _ := os.ReadDir(s.path("tmp")); len(ents) > 0 {
 		t.Errorf("left behind: %v", ents)
 	}
+	// Someone else fills it to the last byte: an image can be removed.
+	fill, err := os.Create(filepath.Join(dir, "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fill.Close()
+	for b := make([]byte, 4096); err == nil; {
+		_, err = fill.Write(b)
+	}
+	if err := s.Tag("small", "other"); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a name on a full disk: %v", err)
+	}
+	if gone, deleted, err := s.Remove("small"); err != nil || !deleted {
+		t.Errorf("removed %v, %v (%v)", gone, deleted, err)
+	}
+	sound(t, s, 0)
 }
 
 func TestDownloadGoesOnWhereItEnded(t *testing.T) {
