@@ -220,6 +220,9 @@ func (r *run) wait() (status int, err error) {
 				if r.Ready != nil && !r.ready {
 					r.Ready()
 				}
+				if !r.ready && r.listens() {
+					r.process.WidenBacklogs()
+				}
 				r.ready, late = true, nil
 				if m.Text != spec.ReadyAsks || r.Spec.Process.Terminal {
 					r.startStdin()
@@ -256,6 +259,16 @@ func (r *run) wait() (status int, err error) {
 			}
 		}
 	}
+}
+
+// listens reports whether the monitor listens on ports of the host.
+func (r *run) listens() bool {
+	for _, c := range r.Machine.Cards {
+		if len(c.Forward) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *run) outputs() []*pump {
