@@ -82,6 +82,7 @@ func (i *Interface) members(m []member) []member {
 		member{"gateways", (*list[string])(&i.Gateways), true},
 		member{"routes", (*list[Route])(&i.Routes), true},
 		member{"mtu", &i.MTU, true},
+		member{"auto", &i.Auto, true},
 	)
 }
 

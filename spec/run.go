@@ -37,6 +37,9 @@ type Interface struct {
 	Gateways  []string `json:"gateways,omitempty"`  // default routes
 	Routes    []Route  `json:"routes,omitempty"`
 	MTU       int      `json:"mtu,omitempty"`
+	// Auto has the machine ask for what it is not given: by DHCP, and of the
+	// routers of IPv6.
+	Auto bool `json:"auto,omitempty"`
 }
 
 // Route is the way to a prefix: by a gateway or, without one, on the link.

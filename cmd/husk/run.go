@@ -203,6 +203,7 @@ func (r *runner) run() error {
 		r.accesses = &accesses{}
 		defer r.tellMissing()
 	}
+	defer r.network.release()
 	c, err := r.config()
 	if err != nil {
 		return failed(err)

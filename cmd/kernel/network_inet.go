@@ -52,6 +52,7 @@ func (m *machine) configureNetwork() error {
 		if c.Name == "" {
 			c.Name = "eth" + strconv.Itoa(k)
 		}
+		card.Broken = func() { m.lostCard(c.Name) }
 		i, err := inet.AddLink(c.Name, card)
 		if err == nil && k < len(n.Interfaces) {
 			err = setInterface(i, &c)
@@ -64,6 +65,15 @@ func (m *machine) configureNetwork() error {
 		return nil
 	}
 	return m.writeNames(n)
+}
+
+// lostCard is the end of a card whose device is gone or works no more: the
+// interface goes down, so that programs are told instead of left waiting.
+func (m *machine) lostCard(name string) {
+	_ = m.control.Notice("network card " + name + ": the device broke down; the interface is turned off")
+	if i := inet.ByName(name); i != nil {
+		_ = inet.SetUp(i, false)
+	}
 }
 
 // setInterface gives an interface what the specification says.

@@ -33,14 +33,29 @@ type Disk struct {
 	Readonly bool
 }
 
-// Card is a network card behind a network that the monitor plays itself: it
-// needs no privilege and gives the guest a gateway, a name server and a way out.
+// Card is a network card, and what is behind it: one of User, Tap, Connect.
 type Card struct {
-	MAC     string // "" for the monitor's choice
+	MAC  string // "" for the monitor's choice
+	MTU  int    // that the guest is told, 0 for none
+	User *UserNetwork
+	// Tap are the queue pairs of a tap device with virtio's header.
+	Tap []*os.File
+	// Connect gives a stream socket of frames, each behind its length in four
+	// bytes; it is called for every start. Stream is what it gave.
+	Connect func() (*os.File, error)
+	Stream  *os.File
+}
+
+// UserNetwork is a network that the monitor plays itself: it needs no
+// privilege and gives the guest a gateway, a name server and a way out.
+type UserNetwork struct {
 	Network string // with prefix, as 10.0.2.0/24
 	Guest   string // address of the card
 	Gateway string
 	DNS     string
+	// The same of IPv6; "" to have none.
+	Network6, Gateway6, DNS6 string
+
 	Forward []Forward
 }
 

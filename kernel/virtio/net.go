@@ -2,7 +2,8 @@ package virtio
 
 import (
 	"encoding/binary"
-	"sync"
+	"runtime"
+	"sync/atomic"
 
 	"husk/kernel/cpu"
 	"husk/kernel/inet"
@@ -20,12 +21,20 @@ const (
 	netHostTSO6  = 1 << 12
 	netMergeable = 1 << 15
 	netStatus    = 1 << 16
+	netControl   = 1 << 17
+	netQueues    = 1 << 22
 	netHostUSO   = 1 << 56
 
 	netConfigMAC    = 0
 	netConfigStatus = 6
+	netConfigPairs  = 8
 	netConfigMTU    = 10
 	netLinkUp       = 1
+
+	// Commands of the control queue (5.1.6.5).
+	netClassQueues = 4
+	netSetPairs    = 0
+	netOK          = 0
 
 	// The header before each frame (5.1.6).
 	netHeader     = 12
@@ -40,63 +49,53 @@ const (
 	netDefaultMTU = 1500
 
 	netRing    = 256
-	netBuffers = 128 // posted for reception, a page each
+	netBuffers = 128 // posted for reception, a page each; half of it with several queues
 	netTxPages = 256 // that frames in flight may have
 	netFrameTx = netHeader + 64<<10
 	netPieces  = (netFrameTx + cpu.PageSize - 1) / cpu.PageSize
 	netBatch   = 64 // frames given to the receiver at once
 )
 
-// Net is a network card with one pair of queues. It implements inet.Link.
+// Net is a network card with a pair of queues for each processor, as far as
+// the device has them. It implements inet.Link.
 //
 // Frames are copied once in either direction, for the stack's memory is the
 // Go heap, of which a device cannot be given a physical address.
+//
+// The first pair is served by the goroutine of the interrupt, each other one
+// by a goroutine of its own, which the interrupt wakes.
 type Net struct {
 	t       Transport
 	address [6]byte
 	mtu     int
 	offload inet.Offload
 	status  bool // the device tells of its carrier
+	pairs   []netPair
+	control *Queue
 
-	rx netRx
-	tx netTx
+	// Broken, unless nil, is called once when the device breaks the rules of
+	// its rings, after which nothing goes through it any more.
+	Broken func()
+	broke  atomic.Bool
 }
 
-// netRx is the receiving queue. mu is held while the receiver runs, which may
-// call Transmit.
-type netRx struct {
-	mu       sync.Mutex
-	q        *Queue
-	receiver inet.Receiver
-	up       bool
-	buffers  [netBuffers]cpu.PhysAddr
-	skip     int // buffers to come of a frame that is dropped
-
-	frames [netBatch]inet.Frame
-	pieces [netBuffers][]byte
-	taken  [netBuffers]uint16
-}
-
-// netTx is the sending queue. Its lock is a leaf.
-type netTx struct {
-	mu    sync.Mutex
-	q     *Queue
-	full  bool // somebody waits for Room
-	pages []cpu.PhysAddr
-	made  int
-	slots [netRing]netSlot
-	free  []uint16 // slots
-}
-
-// netSlot is what a frame in flight has.
-type netSlot struct {
-	n     int
-	pages [netPieces]cpu.PhysAddr
+// netPair is one pair of queues.
+type netPair struct {
+	card *Net
+	rx   netRx
+	tx   netTx
+	wake chan struct{} // nil for the first pair
 }
 
 // OpenNet brings a network card up. It receives nothing before Start.
-func OpenNet(t Transport) (*Net, error) {
+func OpenNet(t Transport) (*Net, error) { return openNet(t, cpu.CPUs()) }
+
+// openNet is OpenNet with at most so many pairs of queues.
+func openNet(t Transport, pairs int) (*Net, error) {
 	want := uint64(netCsum | netGuestCsum | netMTU | netMAC | netHostTSO4 | netHostTSO6 | netMergeable | netStatus | netHostUSO)
+	if pairs > 1 {
+		want |= netControl | netQueues
+	}
 	t.Reset()
 	// 5.1.3.1: what needs what. A train fits in merged buffers only.
 	if offered := t.Features(); offered&netMergeable != 0 && offered&netGuestCsum != 0 {
@@ -110,7 +109,7 @@ func OpenNet(t Transport) (*Net, error) {
 		return nil, err
 	}
 	n := &Net{t: t, mtu: netDefaultMTU, status: features&netStatus != 0}
-	if err := n.setup(features); err != nil {
+	if err := n.setup(features, pairs); err != nil {
 		t.Fail()
 		return nil, err
 	}
@@ -119,18 +118,41 @@ func OpenNet(t Transport) (*Net, error) {
 		return nil, err
 	}
 	t.Start()
+	if len(n.pairs) > 1 && !n.use(len(n.pairs)) {
+		n.pairs = n.pairs[:1]
+	}
 	return n, nil
 }
 
-func (n *Net) setup(features uint64) error {
-	var pool queuePool
-	pool.grow(2, 2*netRing)
-	var err error
-	if n.rx.q, err = pool.queue(n.t, 0, netRing, features); err != nil {
-		return err
+func (n *Net) setup(features uint64, pairs int) error {
+	count, most := 1, 1
+	if features&netQueues != 0 && features&netControl != 0 {
+		most = max(int(n.t.Config16(netConfigPairs)), 1)
+		count = min(most, pairs)
 	}
-	if n.tx.q, err = pool.queue(n.t, 1, netRing, features); err != nil {
-		return err
+	var pool queuePool
+	pool.grow(2*count+1, 2*count*netRing+netCommands)
+	n.pairs = make([]netPair, count)
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		p.card, p.rx.index, p.tx.index = n, i, i
+		var err error
+		if p.rx.q, err = pool.queue(n.t, 2*i, netRing, features); err != nil {
+			return err
+		}
+		if p.tx.q, err = pool.queue(n.t, 2*i+1, netRing, features); err != nil {
+			return err
+		}
+		p.tx.free = make([]uint16, p.tx.q.Size())
+		for k := range p.tx.free {
+			p.tx.free[k] = uint16(k)
+		}
+	}
+	if count > 1 {
+		var err error
+		if n.control, err = pool.queue(n.t, 2*most, netCommands, features); err != nil {
+			return err
+		}
 	}
 	if features&netMAC != 0 {
 		for i := range n.address {
@@ -158,15 +180,40 @@ func (n *Net) setup(features uint64) error {
 		TCP6:            features&netHostTSO6 != 0,
 		UDP:             features&netHostUSO != 0,
 		Merge:           features&(netGuestTSO4|netGuestTSO6) != 0,
-		MaxFrame:        min(netPieces, n.tx.q.MaxSegments())*cpu.PageSize - netHeader,
+		MaxFrame:        min(netPieces, n.pairs[0].tx.q.MaxSegments())*cpu.PageSize - netHeader,
 	}
 	n.offload.MaxFrame = min(n.offload.MaxFrame, 65535)
-	n.tx.free = make([]uint16, n.tx.q.Size())
-	for i := range n.tx.free {
-		n.tx.free[i] = uint16(i)
-	}
 	return nil
 }
+
+// netCommands is the size of the control queue: one command of three pieces.
+const netCommands = 4
+
+// use tells the device how many pairs of queues are in use (5.1.6.5.6.1).
+func (n *Net) use(pairs int) bool {
+	pa, ok := dmaAlloc(8, 8)
+	if !ok {
+		return false
+	}
+	b := bytesAt(pa, 8)
+	b[0], b[1] = netClassQueues, netSetPairs
+	binary.LittleEndian.PutUint16(b[2:], uint16(pairs))
+	b[4] = ^byte(netOK)
+	if !n.control.Add([]Segment{{pa, 2}, {pa + 2, 2}}, []Segment{{pa + 4, 1}}, 0) {
+		return false
+	}
+	n.control.Kick()
+	for end := cpu.Nanotime() + netPatience; cpu.Nanotime() < end; {
+		if _, _, ok := n.control.Pop(); ok {
+			return b[4] == netOK
+		}
+		n.t.Config8(0) // where time is counted, a look lets the host catch up
+	}
+	return false
+}
+
+// netPatience is how long the device may take over a command.
+const netPatience = 1e9
 
 // Address, MTU, Queues and Offload say what the card is.
 func (n *Net) Address() [6]byte { return n.address }
@@ -175,7 +222,7 @@ func (n *Net) Address() [6]byte { return n.address }
 func (n *Net) MTU() int { return n.mtu }
 
 // Queues is described at Address.
-func (n *Net) Queues() int { return 1 }
+func (n *Net) Queues() int { return len(n.pairs) }
 
 // Offload is described at Address.
 func (n *Net) Offload() inet.Offload { return n.offload }
@@ -185,44 +232,74 @@ func (n *Net) Up() bool { return !n.status || n.t.Config16(netConfigStatus)&netL
 
 // Start gives the device buffers and r what arrives in them.
 func (n *Net) Start(r inet.Receiver) error {
-	rx := &n.rx
-	rx.mu.Lock()
-	defer rx.mu.Unlock()
-	count := min(netBuffers, rx.q.Size())
-	got := cpu.AllocFrames(rx.buffers[:count])
-	if got == 0 {
-		return Error(n.t.Name() + ": no memory for frames")
+	count := netBuffers
+	if len(n.pairs) > 1 {
+		count /= 2
 	}
-	rx.receiver, rx.up = r, n.Up()
-	for i := range got {
-		rx.post(uint16(i))
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		if !p.rx.fill(r, count) {
+			if i == 0 {
+				return Error(n.t.Name() + ": no memory for frames")
+			}
+			return nil // a queue that has no buffers drops what comes by it
+		}
+		if i > 0 {
+			p.wake = make(chan struct{}, 1)
+			go p.serve()
+		}
 	}
-	rx.q.Arm()
-	rx.q.Kick()
+	n.carrier()
+	if counted {
+		go n.poll()
+	}
 	return nil
 }
 
-func (rx *netRx) post(i uint16) {
-	in := [1]Segment{{rx.buffers[i], cpu.PageSize}}
-	rx.q.Add(nil, in[:], uint32(i))
+// serve is the goroutine of a pair but the first.
+func (p *netPair) serve() {
+	for range p.wake {
+		p.service()
+	}
+}
+
+// poll looks at the rings for ever: where instructions are the clock, a
+// machine that waits for an interrupt jumps to its next timer instead.
+func (n *Net) poll() {
+	for !n.broke.Load() {
+		n.service()
+		n.t.Config8(0)
+		runtime.Gosched()
+	}
 }
 
 // service is the interrupt function.
 func (n *Net) service() {
 	n.t.Acknowledge()
-	worked := n.receive()
-	if n.sent() {
+	worked := false
+	for i := range n.pairs[1:] {
+		p := &n.pairs[1+i]
+		if p.wake == nil || !p.rx.q.Ready() && !p.tx.q.Ready() {
+			continue
+		}
+		worked = true
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+	}
+	if n.pairs[0].service() {
 		worked = true
 	}
 	// To read the status is dear in a virtual machine: an interrupt that had
 	// no other reason is one for it.
-	if !worked && n.status {
+	if !worked && n.status && !counted {
 		n.carrier()
 	}
 }
 
 func (n *Net) carrier() {
-	rx := &n.rx
+	rx := &n.pairs[0].rx
 	rx.mu.Lock()
 	defer rx.mu.Unlock()
 	if up := n.Up(); up != rx.up && rx.receiver != nil {
@@ -231,278 +308,19 @@ func (n *Net) carrier() {
 	}
 }
 
-// receive carries up what has arrived, and reports whether there was any.
-func (n *Net) receive() bool {
-	rx := &n.rx
-	rx.mu.Lock()
-	defer rx.mu.Unlock()
-	if rx.receiver == nil {
-		return false
-	}
-	worked := false
-	rx.q.Disarm()
-	for {
-		frames, buffers := rx.collect()
-		if buffers == 0 {
-			if rx.q.Arm() {
-				continue
-			}
-			break
-		}
+// service does what there is to do for a pair, and reports whether there was
+// anything.
+func (p *netPair) service() bool {
+	worked := p.receive()
+	if p.sent() {
 		worked = true
-		if frames > 0 {
-			rx.receiver.Receive(0, rx.frames[:frames])
-		}
-		for i := range frames {
-			rx.frames[i] = inet.Frame{}
-		}
-		for _, b := range rx.taken[:buffers] {
-			rx.post(b)
-		}
-		rx.q.Kick()
-	}
-	if rx.q.Broken() && rx.up {
-		rx.up = false
-		rx.receiver.Carrier(false)
 	}
 	return worked
 }
 
-// collect takes frames from the ring, and says how many and in how many
-// buffers, which are to be posted again.
-func (rx *netRx) collect() (frames, buffers int) {
-	for frames < netBatch {
-		first, size, ok := rx.pop(buffers)
-		if !ok {
-			break
-		}
-		start := buffers
-		buffers++
-		if rx.skip > 0 {
-			rx.skip--
-			continue
-		}
-		// The device may write to its buffers at any time: the header is
-		// copied before it is looked at.
-		var h [netHeader]byte
-		copy(h[:], first)
-		more := int(binary.LittleEndian.Uint16(h[10:])) - 1
-		if size < netHeader {
-			continue
-		}
-		rx.pieces[start] = first[netHeader:]
-		total := size - netHeader
-		for more > 0 {
-			p, size, ok := rx.pop(buffers)
-			if !ok {
-				break
-			}
-			rx.pieces[buffers] = p
-			buffers++
-			total += size
-			more--
-		}
-		if more > 0 {
-			rx.skip = min(more, netBuffers) // all buffers of a frame come at once (5.1.6.4.1)
-			continue
-		}
-		f := &rx.frames[frames]
-		f.Pieces = rx.pieces[start:buffers]
-		if total >= netEthernet && len(f.Pieces[0]) >= netEthernet && describe(f, &h, total) {
-			frames++
-		} else {
-			*f = inet.Frame{}
-		}
+// fail says once that the device is of no use any more.
+func (n *Net) fail() {
+	if !n.broke.Swap(true) && n.Broken != nil {
+		go n.Broken()
 	}
-	return frames, buffers
-}
-
-// pop takes a buffer from the ring as the at-th of this batch.
-func (rx *netRx) pop(at int) (p []byte, size int, ok bool) {
-	if at >= len(rx.taken) {
-		return nil, 0, false
-	}
-	id, n, ok := rx.q.Pop()
-	if !ok {
-		return nil, 0, false
-	}
-	// id is ours and n at most what was posted: Pop has seen to it.
-	rx.taken[at] = uint16(id)
-	return bytesAt(rx.buffers[id], int(n)), int(n), true
-}
-
-// describe copies what the device says of a frame; it reports false for what
-// cannot be.
-func describe(f *inet.Frame, h *[netHeader]byte, total int) bool {
-	if h[0]&netNeedsCsum != 0 {
-		f.Partial = true
-		f.Start = binary.LittleEndian.Uint16(h[6:])
-		f.Offset = binary.LittleEndian.Uint16(h[8:])
-		if int(f.Start)+int(f.Offset)+2 > total {
-			return false
-		}
-	}
-	f.Verified = h[0]&netDataValid != 0
-	switch h[1] &^ netGSOECN {
-	case netGSONone:
-		return true
-	case netGSOTCP4:
-		f.Protocol = inet.SegmentTCP4
-	case netGSOTCP6:
-		f.Protocol = inet.SegmentTCP6
-	case netGSOUDP:
-		f.Protocol = inet.SegmentUDP
-	default:
-		return false
-	}
-	f.Header = binary.LittleEndian.Uint16(h[2:])
-	f.Segment = binary.LittleEndian.Uint16(h[4:])
-	return f.Segment != 0 && int(f.Header) <= total
-}
-
-// Transmit copies frames into the ring and shows them to the device together.
-func (n *Net) Transmit(_ int, frames []inet.Frame) int {
-	tx := &n.tx
-	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	tx.reclaim()
-	for i := range frames {
-		for !tx.add(&frames[i], n.offload.MaxFrame) {
-			tx.q.Kick()
-			tx.full = true
-			// Half a ring of room is worth an interrupt.
-			if !tx.q.ArmAfter(max(tx.q.Pending()/2, 1)) {
-				return i
-			}
-			tx.full = false
-			tx.reclaim()
-			tx.q.Disarm()
-		}
-		if done := frames[i].Done; done != nil {
-			done()
-		}
-	}
-	tx.q.Kick()
-	return len(frames)
-}
-
-// add queues one frame. It reports false when there is no room now; a frame
-// that can never be sent is dropped.
-func (tx *netTx) add(f *inet.Frame, most int) bool {
-	size := f.Len()
-	if tx.q.Broken() || size < netEthernet || size > most+netEthernet {
-		return true
-	}
-	count := (netHeader + size + cpu.PageSize - 1) / cpu.PageSize
-	if count > min(netPieces, tx.q.MaxSegments()) {
-		return true
-	}
-	if len(tx.free) == 0 || tx.q.Free() < count {
-		return tx.q.Pending() == 0 // no room ever
-	}
-	if !tx.reserve(count) {
-		return tx.q.Pending() == 0
-	}
-	slot := tx.free[len(tx.free)-1]
-	s := &tx.slots[slot]
-	s.n = copy(s.pages[:count], tx.pages[len(tx.pages)-count:])
-	var segments [netPieces]Segment
-	left := netHeader + size
-	for i, pa := range s.pages[:count] {
-		segments[i] = Segment{pa, uint32(min(left, cpu.PageSize))}
-		left -= cpu.PageSize
-	}
-	header(bytesAt(s.pages[0], netHeader), f)
-	at := netHeader
-	for _, p := range f.Pieces {
-		for len(p) > 0 {
-			done := copy(bytesAt(s.pages[at/cpu.PageSize], cpu.PageSize)[at%cpu.PageSize:], p)
-			at += done
-			p = p[done:]
-		}
-	}
-	if !tx.q.Add(segments[:count], nil, uint32(slot)) {
-		return tx.q.Pending() == 0
-	}
-	tx.pages = tx.pages[:len(tx.pages)-count]
-	tx.free = tx.free[:len(tx.free)-1]
-	return true
-}
-
-// reserve sees to it that count pages are free.
-func (tx *netTx) reserve(count int) bool {
-	for len(tx.pages) < count {
-		var page [1]cpu.PhysAddr
-		if tx.made >= netTxPages || cpu.AllocFrames(page[:]) == 0 {
-			return false
-		}
-		tx.made++
-		tx.pages = append(tx.pages, page[0])
-	}
-	return true
-}
-
-// header writes what the device has to know of a frame (5.1.6.2).
-func header(h []byte, f *inet.Frame) {
-	clear(h)
-	if f.Partial {
-		h[0] = netNeedsCsum
-		binary.LittleEndian.PutUint16(h[6:], f.Start)
-		binary.LittleEndian.PutUint16(h[8:], f.Offset)
-	}
-	if f.Segment != 0 {
-		switch f.Protocol {
-		case inet.SegmentTCP4:
-			h[1] = netGSOTCP4
-		case inet.SegmentTCP6:
-			h[1] = netGSOTCP6
-		case inet.SegmentUDP:
-			h[1] = netGSOUDP
-		}
-		binary.LittleEndian.PutUint16(h[2:], f.Header)
-		binary.LittleEndian.PutUint16(h[4:], f.Segment)
-	}
-}
-
-// reclaim takes back what was sent. mu is held.
-func (tx *netTx) reclaim() bool {
-	any := false
-	for {
-		slot, _, ok := tx.q.Pop()
-		if !ok {
-			return any
-		}
-		any = true
-		s := &tx.slots[slot]
-		tx.pages = append(tx.pages, s.pages[:s.n]...)
-		tx.free = append(tx.free, uint16(slot))
-		s.n = 0
-	}
-}
-
-// sent handles the interrupt of the sending queue, which is asked for only
-// when the queue was full.
-func (n *Net) sent() bool {
-	tx := &n.tx
-	tx.mu.Lock()
-	if !tx.full {
-		tx.mu.Unlock()
-		return false
-	}
-	any := tx.reclaim()
-	room := any || tx.q.Broken()
-	if room {
-		tx.full = false
-		tx.q.Disarm()
-	}
-	tx.mu.Unlock()
-	if room {
-		n.rx.mu.Lock()
-		r := n.rx.receiver
-		n.rx.mu.Unlock()
-		if r != nil {
-			r.Room(0)
-		}
-	}
-	return any
 }

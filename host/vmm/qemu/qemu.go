@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,12 +52,43 @@ func Start(m *vmm.Machine) (*vmm.Process, error) {
 		return nil, err
 	}
 	defer done()
+	m, hangUp, err := connect(m)
+	if err != nil {
+		return nil, err
+	}
+	defer hangUp()
 	args, files := Command(m)
 	p, err := vmm.Start(path, args, files)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	return p, nil
+}
+
+// connect opens the sockets behind network cards.
+func connect(m *vmm.Machine) (*vmm.Machine, func(), error) {
+	connected := *m
+	connected.Cards = slices.Clone(m.Cards)
+	hangUp := func() {
+		for i := range connected.Cards {
+			if f := connected.Cards[i].Stream; f != nil {
+				f.Close()
+			}
+		}
+	}
+	for i := range connected.Cards {
+		c := &connected.Cards[i]
+		if c.Connect == nil {
+			continue
+		}
+		f, err := c.Connect()
+		if err != nil {
+			hangUp()
+			return nil, nil, err
+		}
+		c.Stream = f
+	}
+	return &connected, hangUp, nil
 }
 
 // Command gives the arguments for m and the files that become descriptors 3, 4, ….
@@ -179,19 +211,45 @@ func (b *builder) virtio(device, options string) {
 
 // card adds a network card and the network behind it.
 func (b *builder) card(id string, c *vmm.Card) {
-	net := "user,id=" + id + ",ipv6=off,net=" + c.Network + ",host=" + c.Gateway + ",dns=" + c.DNS + ",dhcpstart=" + c.Guest
-	for _, f := range c.Forward {
-		net += ",hostfwd=" + f.Protocol + ":" + f.Addr + ":" + strconv.Itoa(f.Host) + "-" + c.Guest + ":" + strconv.Itoa(f.GuestPort)
-	}
-	b.add("-netdev", net)
 	options := "netdev=" + id
+	switch {
+	case c.User != nil:
+		b.add("-netdev", userNetwork(id, c.User))
+	case c.Stream != nil:
+		b.add("-netdev", "stream,id="+id+",server=off,addr.type=fd,addr.str="+b.fd(c.Stream))
+	case len(c.Tap) == 1:
+		b.add("-netdev", "tap,id="+id+",fd="+b.fd(c.Tap[0]))
+	default:
+		fds := make([]string, len(c.Tap))
+		for i, f := range c.Tap {
+			fds[i] = b.fd(f)
+		}
+		b.add("-netdev", "tap,id="+id+",fds="+strings.Join(fds, ":"))
+		options += ",mq=on"
+	}
 	if c.MAC != "" {
 		options += ",mac=" + c.MAC
+	}
+	if c.MTU != 0 {
+		options += ",host_mtu=" + strconv.Itoa(c.MTU)
 	}
 	if b.pci {
 		options += ",romfile=" // nobody boots from it
 	}
 	b.virtio("virtio-net", options)
+}
+
+func userNetwork(id string, u *vmm.UserNetwork) string {
+	net := "user,id=" + id + ",net=" + u.Network + ",host=" + u.Gateway + ",dns=" + u.DNS + ",dhcpstart=" + u.Guest
+	if u.Network6 == "" {
+		net += ",ipv6=off"
+	} else {
+		net += ",ipv6-net=" + u.Network6 + ",ipv6-host=" + u.Gateway6 + ",ipv6-dns=" + u.DNS6
+	}
+	for _, f := range u.Forward {
+		net += ",hostfwd=" + f.Protocol + ":" + f.Addr + ":" + strconv.Itoa(f.Host) + "-" + u.Guest + ":" + strconv.Itoa(f.GuestPort)
+	}
+	return net
 }
 
 // comma doubles commas, which separate QEMU's options.

@@ -6,7 +6,7 @@
 // segments are then handled by goroutines of gVisor's, one a processor. What
 // is sent goes to the card on the goroutine that sends it.
 //
-// Locks: nic.mu guards what waits for room in a queue of the card, and is a
+// Locks: queue.mu guards what waits for room in a queue of the card, and is a
 // leaf. gVisor's locks are taken before it and never within it.
 package netstack
 

@@ -23,12 +23,12 @@ type nic struct {
 	up      atomic.Pointer[stack.NetworkDispatcher]
 	closing func()
 
-	mu     sync.Mutex
 	queues []queue
 }
 
-// queue is what found one queue of the card full.
+// queue is one queue of the card, and what found it full.
 type queue struct {
+	mu      sync.Mutex
 	waiting []*stack.PacketBuffer
 }
 
@@ -60,7 +60,13 @@ func (n *nic) IsAttached() bool                        { return n.up.Load() != n
 // Capabilities: every frame needs a MAC address. A Link's checksum is not
 // CapabilityTXChecksumOffload, with which nobody would make the sum of the
 // pseudo header: gVisor makes that one for its trains of segments.
+//
+// A card that knows of received checksums has all of them settled before
+// gVisor sees the packet (deliver): gVisor asks the card, not the packet.
 func (n *nic) Capabilities() stack.LinkEndpointCapabilities {
+	if n.offload.ReceiveChecksum {
+		return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
+	}
 	return stack.CapabilityResolutionRequired
 }
 
@@ -141,8 +147,8 @@ func (n *nic) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 }
 
 func (n *nic) send(q int, packets []*stack.PacketBuffer) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.queues[q].mu.Lock()
+	defer n.queues[q].mu.Unlock()
 	w := &n.queues[q].waiting
 	if len(*w) == 0 {
 		packets = packets[n.transmit(q, packets):]
@@ -156,7 +162,8 @@ func (n *nic) send(q int, packets []*stack.PacketBuffer) {
 	}
 }
 
-// transmit gives packets to the card and returns how many it took. mu is held.
+// transmit gives packets to the card and returns how many it took. The
+// queue's mu is held.
 func (n *nic) transmit(q int, packets []*stack.PacketBuffer) int {
 	var frames [batch]inet.Frame
 	total := 0
@@ -183,8 +190,8 @@ func (n *nic) transmit(q int, packets []*stack.PacketBuffer) int {
 
 // Room sends what waits for room.
 func (n *nic) Room(q int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.queues[q].mu.Lock()
+	defer n.queues[q].mu.Unlock()
 	w := &n.queues[q].waiting
 	if len(*w) == 0 {
 		return
@@ -225,9 +232,13 @@ func (n *nic) deliver(d stack.NetworkDispatcher, f *inet.Frame, size int) {
 	for _, piece := range f.Pieces {
 		p = p[copy(p, piece):]
 	}
+	if n.offload.ReceiveChecksum && !f.Verified && !f.Partial && !sound(v.AsSlice()) {
+		n.i.RxDropped.Add(1)
+		v.Release()
+		return
+	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
 	defer pkt.DecRef()
-	pkt.RXChecksumValidated = f.Verified || f.Partial
 	if !n.ParseHeader(pkt) {
 		return
 	}
