@@ -51,12 +51,14 @@ func TestUserNetworkIsLaidOut(t *testing.T) {
 		{
 			[]string{"--net", "user"},
 			vmm.UserNetwork{Network: "10.0.2.0/24", Guest: "10.0.2.15", Gateway: "10.0.2.2", DNS: "10.0.2.3"},
-			spec.Interface{Addresses: []string{"10.0.2.15/24"}, Gateways: []string{"10.0.2.2"}}, "10.0.2.3",
+			spec.Interface{Addresses: []string{"10.0.2.15/24"}, Gateways: []string{"10.0.2.2"}},
+			"10.0.2.3",
 		},
 		{
 			[]string{"--net", "user", "--ip", "192.168.7.2/255.255.255.240", "--dns", "9.9.9.9"},
 			vmm.UserNetwork{Network: "192.168.7.0/28", Guest: "192.168.7.2", Gateway: "192.168.7.3", DNS: "192.168.7.4"},
-			spec.Interface{Addresses: []string{"192.168.7.2/28"}, Gateways: []string{"192.168.7.3"}}, "9.9.9.9",
+			spec.Interface{Addresses: []string{"192.168.7.2/28"}, Gateways: []string{"192.168.7.3"}},
+			"9.9.9.9",
 		},
 		{
 			[]string{"--net", "user", "--ip", "10.1.0.9", "--gateway", "10.1.0.254", "--ip", "fd00:1::9", "--mtu", "1280"},
@@ -64,7 +66,8 @@ func TestUserNetworkIsLaidOut(t *testing.T) {
 				Network: "10.1.0.0/24", Guest: "10.1.0.9", Gateway: "10.1.0.254", DNS: "10.1.0.1",
 				Network6: "fd00:1::/64", Gateway6: "fd00:1::2", DNS6: "fd00:1::3",
 			},
-			spec.Interface{Addresses: []string{"10.1.0.9/24", "fd00:1::9/64"}, Gateways: []string{"10.1.0.254", "fd00:1::2"}, MTU: 1280}, "10.1.0.1",
+			spec.Interface{Addresses: []string{"10.1.0.9/24", "fd00:1::9/64"}, Gateways: []string{"10.1.0.254", "fd00:1::2"}, MTU: 1280},
+			"10.1.0.1",
 		},
 	} {
 		c, err := networkOf(t, test.args...)
