@@ -264,7 +264,7 @@ func (r *run) wait() (status int, err error) {
 // listens reports whether the monitor listens on ports of the host.
 func (r *run) listens() bool {
 	for _, c := range r.Machine.Cards {
-		if len(c.Forward) > 0 {
+		if c.User != nil && len(c.User.Forward) > 0 {
 			return true
 		}
 	}
