@@ -206,11 +206,17 @@ func (u *Use) Temp() (*TempFile, error) {
 }
 
 // TempFile is a file that ends with Close.
-type TempFile struct{ *os.File }
+type TempFile struct{ f *os.File }
+
+// ReadAt implements io.ReaderAt.
+func (t *TempFile) ReadAt(b []byte, off int64) (int, error) { return t.f.ReadAt(b, off) }
+
+// Name is where it is.
+func (t *TempFile) Name() string { return t.f.Name() }
 
 // Write tells a full disk in the store's words.
 func (t *TempFile) Write(b []byte) (int, error) {
-	n, err := t.File.Write(b)
+	n, err := t.f.Write(b)
 	if err != nil {
 		err = fmt.Errorf("write to the image store: %w", full(err))
 	}
@@ -219,6 +225,6 @@ func (t *TempFile) Write(b []byte) (int, error) {
 
 // Close closes and removes the file.
 func (t *TempFile) Close() error {
-	err := t.File.Close()
-	return errors.Join(err, os.Remove(t.Name()))
+	err := t.f.Close()
+	return errors.Join(err, os.Remove(t.f.Name()))
 }

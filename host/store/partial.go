@@ -13,9 +13,10 @@ import (
 )
 
 // Partial is a download: a file that stays when a download ends early, and
-// goes on where it was. One husk at a time has it.
+// goes on where it was. One husk at a time has it. Its file is not embedded:
+// that file's ReadFrom would let io.Copy go around Write.
 type Partial struct {
-	*os.File
+	f    *os.File
 	u    *Use
 	hash v1.Hash
 	Have int64 // bytes that are there
@@ -52,12 +53,18 @@ func (u *Use) Partial(h v1.Hash) (*Partial, error) {
 // Restart forgets what is there.
 func (p *Partial) Restart() error {
 	p.Have = 0
-	return p.Truncate(0)
+	return p.f.Truncate(0)
 }
+
+// ReadAt implements io.ReaderAt.
+func (p *Partial) ReadAt(b []byte, off int64) (int, error) { return p.f.ReadAt(b, off) }
+
+// Close gives the download back; what is there stays.
+func (p *Partial) Close() error { return p.f.Close() }
 
 // Write appends.
 func (p *Partial) Write(b []byte) (int, error) {
-	n, err := p.WriteAt(b, p.Have)
+	n, err := p.f.WriteAt(b, p.Have)
 	p.Have += int64(n)
 	if err != nil {
 		err = fmt.Errorf("write to the image store: %w", full(err))
@@ -69,7 +76,7 @@ func (p *Partial) Write(b []byte) (int, error) {
 // forgotten: going on with it could not help.
 func (p *Partial) Check() error {
 	h := sha256.New()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(p, 0, p.Have), make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(p.f, 0, p.Have), make([]byte, 1<<20)); err != nil {
 		return err
 	}
 	if hex.EncodeToString(h.Sum(nil)) != p.hash.Hex {
@@ -80,11 +87,11 @@ func (p *Partial) Check() error {
 
 // Keep makes a checked download a blob of the store.
 func (p *Partial) Keep() error {
-	if err := p.Sync(); err != nil {
+	if err := p.f.Sync(); err != nil {
 		return fmt.Errorf("write to the image store: %w", full(err))
 	}
-	return os.Rename(p.Name(), p.u.Path(p.hash))
+	return os.Rename(p.f.Name(), p.u.Path(p.hash))
 }
 
 // Drop removes a download that is of no more use.
-func (p *Partial) Drop() error { return os.Remove(p.Name()) }
+func (p *Partial) Drop() error { return os.Remove(p.f.Name()) }
