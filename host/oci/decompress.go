@@ -88,3 +88,10 @@ func (s *spools) file(r io.Reader, also io.Writer) (*store.TempFile, int64, erro
 	}
 	return f, n, nil
 }
+
+// Decompress gives the content behind any of the compressions that images are
+// in, told by their first bytes, or the content itself.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	d, _, err := decompress(r)
+	return d, err
+}
