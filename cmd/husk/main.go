@@ -90,6 +90,7 @@ func rootCommand(stdin *os.File) *cobra.Command {
 		runCommand(stdin),
 		buildCommand(),
 		imageCommand(),
+		pkgCommand(),
 		diffCommand(),
 		sbomCommand(),
 		depsCommand(),

@@ -23,13 +23,20 @@ const imagePrefix = "image:"
 // findImage decides whether husk run's first argument is an image, and loads
 // it. The rule, in this order:
 //
-//  1. image:REF is the image REF.
+//  1. image:REF is the image REF; deb:NAME is the image of a package.
 //  2. With -r or --sysroot it is a program in there.
 //  3. A path of an existing file, or a name in PATH, is that program.
 //  4. The name or digest of an image in the store is that image.
 //  5. All else is a program that was not found.
 func (r *runner) findImage() error {
 	ref, forced := strings.CutPrefix(r.args[0], imagePrefix)
+	if name, ok := strings.CutPrefix(ref, debPrefix); ok && !forced {
+		title, err := (&pkgFlags{suite: "stable"}).runnable(r.stderr, name)
+		if err != nil {
+			return err
+		}
+		ref, forced = title, true
+	}
 	if !forced && (r.rootfs != "" || r.sysroot != "" || !notFound(ref)) {
 		return nil
 	}

@@ -24,11 +24,18 @@ func TestPackagesBecomeARoot(t *testing.T) {
 	m.add(deb{
 		name: "server", fields: map[string]string{"Depends": "libx1 (>= 1.0), debconf", "Maintainer": "Somebody <s@example.org>"},
 		entries: []tar.Header{
-			dir("./bin/"), {Name: "./bin/server", Mode: 0o4755}, {Name: "./bin/server-hard", Typeflag: tar.TypeLink, Linkname: "./bin/server"},
-			{Name: "./usr/share/doc/server/copyright"}, {Name: "./usr/share/man/man8/server.8.gz"}, {Name: "./etc/init.d/server"}, {Name: "./lib/systemd/system/server.service"},
-			{Name: "./usr/lib/sysusers.d/server.conf"}, {Name: "./usr/lib/tmpfiles.d/server.conf"},
+			dir("./bin/"),
+			{Name: "./bin/server", Mode: 0o4755},
+			{Name: "./bin/server-hard", Typeflag: tar.TypeLink, Linkname: "./bin/server"},
+			{Name: "./usr/share/doc/server/copyright"},
+			{Name: "./usr/share/man/man8/server.8.gz"},
+			{Name: "./etc/init.d/server"},
+			{Name: "./lib/systemd/system/server.service"},
+			{Name: "./usr/lib/sysusers.d/server.conf"},
+			{Name: "./usr/lib/tmpfiles.d/server.conf"},
 			// In the image this leads to /etc, as it would on Debian.
-			link("./usr/a", "../../../../etc"), {Name: "./usr/a/through"},
+			link("./usr/a", "../../../../etc"),
+			{Name: "./usr/a/through"},
 		},
 		content: map[string]string{
 			"./bin/server": "program", "./usr/lib/sysusers.d/server.conf": "u server - \"The server\" /var/lib/server\n",
