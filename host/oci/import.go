@@ -403,7 +403,8 @@ func (m *importer) docker(s blobSource) ([]Imported, error) {
 		if len(e.RepoTags) == 0 {
 			e.RepoTags = []string{""}
 		}
-		for _, tag := range e.RepoTags {
+		slices.Sort(e.RepoTags)
+		for _, tag := range slices.Compact(e.RepoTags) {
 			got[0].Name = tag
 			out = append(out, got[0])
 		}

@@ -19,8 +19,8 @@ import (
 type Limits struct {
 	Bytes int64 // of all files and of all layers, unpacked
 	Files int64
-	// SkipDevices leaves device nodes out instead of refusing the archive:
-	// the kernel's /dev has what programs need.
+	// SkipDevices leaves device nodes out instead of refusing the archive.
+	// Those in /dev always are: the kernel's has what programs need.
 	SkipDevices bool
 }
 
@@ -311,8 +311,8 @@ func (x *unpacker) entry(h *tar.Header, dir, base string, content func() (rootfs
 	case tar.TypeFifo:
 		n.Mode |= sysroot.TypeFifo
 	case tar.TypeChar, tar.TypeBlock:
-		if x.limits.SkipDevices {
-			return nil
+		if x.limits.SkipDevices || strings.HasPrefix(path.Clean("/"+h.Name), "/dev/") {
+			return nil // nobody would see those of /dev: the kernel's is above
 		}
 		return refusal(h.Name, "is a device node (--skip-devices leaves them out)")
 	default:

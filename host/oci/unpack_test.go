@@ -136,6 +136,9 @@ func TestHostileTarsAreRefused(t *testing.T) {
 	if _, err := unpack(Limits{Bytes: 1000, Files: 2}, makeTar(t, reg("a"), reg("b"), reg("c"))); err == nil || !strings.Contains(err.Error(), "more than 2 files") {
 		t.Errorf("too many: %v", err)
 	}
+	if tree, err := unpack(DefaultLimits, makeTar(t, tar.Header{Name: "./dev/console", Typeflag: tar.TypeChar}, reg("a"))); err != nil || tree.Lookup("/dev/console") != nil || tree.Lookup("/a") == nil {
+		t.Errorf("devices in /dev: %v (%v)", paths(tree), err)
+	}
 	if tree, err := unpack(Limits{Bytes: 1000, Files: 9, SkipDevices: true}, makeTar(t, tar.Header{Name: "mem", Typeflag: tar.TypeChar}, reg("a"))); err != nil || paths(tree) != "/a" {
 		t.Errorf("devices left out: %v (%v)", paths(tree), err)
 	}
