@@ -227,8 +227,8 @@ func (s *slimmer) included(p string) bool {
 
 // slimName names the image of a program or of an image.
 func slimName(source string) string {
-	source = trimImage(source)
-	if _, err := os.Stat(source); err == nil || onPath(source) {
+	source, image := strings.CutPrefix(source, imagePrefix)
+	if _, err := os.Stat(source); !image && (err == nil || onPath(source)) {
 		return defaultName(source) + "-slim"
 	}
 	name, tag, tagged := strings.Cut(source, ":")
