@@ -15,25 +15,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"husk/test/command"
 )
 
 // husk is the command under test.
 func husk(t *testing.T) string {
 	t.Helper()
-	bin := os.Getenv("HUSK")
-	if bin == "" {
-		bin, _ = filepath.Abs("../../bin/husk")
-		if _, err := os.Stat("../../host/embedded/files/kernel.elf"); err != nil {
-			t.Skip("no kernel: run make")
-		}
-	}
-	if _, err := os.Stat(bin); err != nil {
-		if os.Getenv("HUSK") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no command: run make")
-	}
-	return bin
+	return command.Path(t)
 }
 
 // heavy skips what is too long for every run.

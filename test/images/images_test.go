@@ -15,44 +15,28 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"husk/test/command"
 )
 
-// command is husk with a store of its own.
-type command struct{ bin, data string }
+// store is husk with a store of its own.
+type store struct{ bin, data string }
 
 // husk is the command under test.
-func husk(t *testing.T) command {
+func husk(t *testing.T) store {
 	t.Helper()
-	bin := os.Getenv("HUSK")
-	if bin == "" {
-		var err error
-		if bin, err = filepath.Abs("../../bin/husk"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat("../../host/embedded/files/kernel.elf"); err != nil {
-			t.Skip("no kernel: run make")
-		}
-	}
-	if _, err := os.Stat(bin); err != nil {
-		if os.Getenv("HUSK") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no command: run make")
-	}
-	c := command{bin, t.TempDir()}
-	c.run("run", "true") // may say which accelerator it found
-	return c
+	return store{command.Quiet(t), t.TempDir()}
 }
 
 // start prepares a run.
-func (c command) start(stdin io.Reader, stderr io.Writer, args ...string) *exec.Cmd {
+func (c store) start(stdin io.Reader, stderr io.Writer, args ...string) *exec.Cmd {
 	cmd := exec.Command(c.bin, args...)
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.data, "SOURCE_DATE_EPOCH=")
 	cmd.Stdin, cmd.Stderr = stdin, stderr
 	return cmd
 }
 
-func (c command) run(args ...string) (stdout, stderr string, status int) {
+func (c store) run(args ...string) (stdout, stderr string, status int) {
 	var out, msg bytes.Buffer
 	cmd := c.start(nil, &msg, args...)
 	cmd.Stdout = &out
@@ -63,7 +47,7 @@ func (c command) run(args ...string) (stdout, stderr string, status int) {
 }
 
 // must is a run that succeeds; it gives what it printed.
-func (c command) must(t *testing.T, args ...string) string {
+func (c store) must(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err, status := c.run(args...)
 	if status != 0 {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"husk/test/command"
 )
 
 // tools are where the suite finds what it needs.
@@ -23,15 +25,10 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	husk := os.Getenv("HUSK")
-	if husk == "" {
-		husk, _ = filepath.Abs("../../bin/husk")
-	}
-	for _, need := range []string{husk, "qemu-system-x86_64", "gcc"} {
-		if _, err := exec.LookPath(need); err != nil {
-			os.Stderr.WriteString("skipping the programs: " + err.Error() + " (run 'make' and install qemu-system-x86 and gcc)\n")
-			return 0
-		}
+	husk, err := command.Find("gcc")
+	if err != nil {
+		os.Stderr.WriteString("skipping the programs: " + err.Error() + "\n")
+		return 0
 	}
 	// Below /var/tmp and not /tmp: a machine has a /tmp of its own.
 	dir, err := os.MkdirTemp("/var/tmp", "husk-programs")

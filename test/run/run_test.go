@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"husk/test/command"
 )
 
 // patience is how long one machine may take; under TCG on a busy host
@@ -30,29 +32,8 @@ const patience = 60 * time.Second
 // husk is the command under test.
 func husk(t *testing.T) string {
 	t.Helper()
-	bin := os.Getenv("HUSK")
-	if bin == "" {
-		var err error
-		if bin, err = filepath.Abs("../../bin/husk"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat("../../host/embedded/files/kernel.elf"); err != nil {
-			t.Skip("no kernel: run make")
-		}
-	}
-	if _, err := os.Stat(bin); err != nil {
-		if os.Getenv("HUSK") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no command: run make")
-	}
-	// The first run after a boot of the host may say which accelerator it
-	// found.
-	firstRun.Do(func() { _ = exec.Command(bin, "run", "true").Run() })
-	return bin
+	return command.Quiet(t)
 }
-
-var firstRun sync.Once
 
 // result is what a program left behind.
 type result struct {

@@ -12,21 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"husk/test/command"
 )
 
-// husk returns the command under test, or skips.
+// husk is the command under test.
 func husk(t *testing.T) string {
 	t.Helper()
-	bin := os.Getenv("HUSK")
-	if bin == "" {
-		bin, _ = filepath.Abs("../../bin/husk")
-	}
-	for _, need := range []string{bin, "qemu-system-x86_64", "gcc"} {
-		if _, err := exec.LookPath(need); err != nil {
-			t.Skipf("%v (run 'make' and install qemu-system-x86 and gcc)", err)
-		}
-	}
-	return bin
+	return command.Path(t, "gcc")
 }
 
 func nightly() bool { return os.Getenv("HUSK_NIGHTLY") != "" }
