@@ -379,6 +379,10 @@ func (f *fetcher) piece(p *store.Partial, d v1.Descriptor, add func(int64)) erro
 			return localError{werr}
 		}
 		add(int64(n))
+		// What has come already would not tell.
+		if f.ctx.Err() != nil {
+			return f.ctx.Err()
+		}
 		if err != nil {
 			if errors.Is(err, io.EOF) && p.Have == d.Size {
 				return nil
