@@ -119,8 +119,6 @@ func (s *udp) hears(ip *IP, index int, source *IP) bool {
 	return s.value(levelIP6, 29) != 0 // IPV6_MULTICAST_ALL
 }
 
-// maxGroups is net.ipv4.igmp_max_memberships.
-const maxGroups = 20
 
 // join makes the socket a member. index 0 asks for the interface of the route.
 func (s *udp) join(ip IP, index int) error {
@@ -135,7 +133,7 @@ func (s *udp) join(ip IP, index int) error {
 			return unix.EADDRINUSE
 		}
 	}
-	if len(s.groups) >= maxGroups && ip.Is4() {
+	if len(s.groups) >= tunable(&groupsMost) && ip.Is4() {
 		return unix.ENOBUFS
 	}
 	return s.enter(group{ip: ip, index: i.Index, exclude: true}, i)

@@ -2,6 +2,7 @@ package inet
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -10,20 +11,22 @@ import (
 	"husk/kernel/vfs"
 )
 
-// Who may make ping sockets: groups in this range (net.ipv4.ping_group_range),
-// which is everybody as in containers.
-const (
-	pingGroupFirst = 0
-	pingGroupLast  = 2147483647
-)
-
 func newPing(c vfs.Caller, family, protocol int) (socket.Socket, error) {
-	if g := c.Cred().EGID; g < cred.GID(pingGroupFirst) || g > cred.GID(pingGroupLast) {
+	if !mayPing(c) {
 		return nil, unix.EACCES
 	}
 	s := &udp{kind: kindPing}
 	s.init(c, family, unix.SOCK_DGRAM, protocol)
 	return s, nil
+}
+
+// mayPing reports whether one of the caller's groups is among those of
+// net.ipv4.ping_group_range, which is everybody at first, as in containers.
+func mayPing(c vfs.Caller) bool {
+	least, most := tunable(&pingGroups[0]), tunable(&pingGroups[1])
+	may := func(g cred.GID) bool { return int(g) >= least && int(g) <= most }
+	k := c.Cred()
+	return may(k.EGID) || slices.ContainsFunc(k.Groups, may)
 }
 
 // raws are the raw sockets. Guarded by net.

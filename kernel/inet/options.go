@@ -29,7 +29,7 @@ func (r *rule) check(n int32) (int32, error) {
 		return truth(n != 0), nil
 	case kindDefault:
 		if n == -1 {
-			return r.fresh, nil
+			return r.initial(), nil
 		}
 	case kindGet:
 		return 0, unix.ENOPROTOOPT

@@ -48,7 +48,7 @@ func (s *tcp) SetOption(c vfs.Caller, level, name int, v []byte) error {
 		if n < 0 || state != closed && state != listening {
 			return unix.EINVAL
 		}
-		n = min(n, somaxconn)
+		n = min(n, int32(tunable(&socket.BacklogMax)))
 	case unix.TCP_FASTOPEN_CONNECT:
 		if n > 1 || n < 0 || state != closed {
 			return unix.EINVAL

@@ -11,7 +11,7 @@ import (
 // ports is the space of ports of one protocol. It is guarded by net.
 type ports struct {
 	m    map[uint16]*bucket
-	next uint16 // where the search for a free port goes on
+	next uint32 // where the search for a free port goes on
 	// TIME_WAIT, the oldest first; all last equally long.
 	oldest, newest *binding
 	waiting        int
@@ -44,19 +44,11 @@ type binding struct {
 	younger *binding // in TIME_WAIT
 }
 
-// Ephemeral ports (net.ipv4.ip_local_port_range).
-const (
-	firstPort = 32768
-	lastPort  = 60999
-)
-
 const (
 	timeWaitTime = 60 * clock.Second
-	// timeWaitMost bounds how many there are (net.ipv4.tcp_max_tw_buckets).
-	timeWaitMost = 16384
 	// A connection in TIME_WAIT gives way to a new one between the same ends
 	// after a second (net.ipv4.tcp_tw_reuse of 2, for the loopback).
-	timeWaitReuse = clock.Second
+	timeWaitReused = clock.Second
 )
 
 // bucket returns that of a port, made if need be.
@@ -211,7 +203,7 @@ func (p *ports) distinct(o *binding, from, to *AddrPort) bool {
 	if o.remote.Port == 0 || o.remote != *to || o.local.IP != from.IP {
 		return true
 	}
-	return o.s == nil && o.expires-timeWaitTime+timeWaitReuse < clock.Now()
+	return o.s == nil && tunable(&timeWaitReuse) != 0 && o.expires-timeWaitTime+timeWaitReused < clock.Now()
 }
 
 // unique reports whether nothing else is connected from local to remote.
@@ -231,15 +223,16 @@ func (p *ports) unique(x *binding, from, to *AddrPort) bool {
 
 // search looks for a port whose bucket suits, from a place that moves on.
 func (p *ports) search(suits func(*bucket) bool) (uint16, bool) {
-	const n = lastPort - firstPort + 1
+	start := min(max(tunable(&portRange[0]), 1), 65535)
+	n := min(max(tunable(&portRange[1]), start), 65535) - start + 1
 	if p.next == 0 {
-		p.next = uint16(clock.Now()>>10%n) + 1
+		p.next = uint32(clock.Now()>>10)%uint32(n) + 1
 	}
 	at := int(p.next - 1)
 	for k := range n {
-		port := uint16(firstPort + (at+k)%n)
+		port := uint16(start + (at+k)%n)
 		if b := p.m[port]; b == nil || suits(b) {
-			p.next = uint16((at+k+1)%n) + 1
+			p.next = uint32((at+k+1)%n) + 1
 			return port, true
 		}
 	}
@@ -253,7 +246,7 @@ func (p *ports) linger(x *binding, now int64) {
 		reuse: x.reuse, reusePort: x.reusePort, expires: now + timeWaitTime,
 	}
 	p.remove(x)
-	if p.waiting >= timeWaitMost {
+	if p.waiting >= tunable(&timeWaitMost) {
 		return
 	}
 	p.add(w)

@@ -57,7 +57,7 @@ func (s *settings) value(level, name int) int32 {
 		}
 	}
 	if r := ruleOf(level, name); r != nil {
-		return r.fresh
+		return r.initial()
 	}
 	return 0
 }
@@ -137,6 +137,15 @@ type rule struct {
 	dgram       bool // not for sockets of TCP
 	admin       bool // needs CAP_NET_ADMIN or, to be lenient as Linux, CAP_NET_RAW
 	mark        uint32
+	home        *int64 // the setting that is the fresh value, nil: fresh
+}
+
+// initial is what a fresh socket has.
+func (r *rule) initial() int32 {
+	if r.home != nil {
+		return int32(tunable(r.home))
+	}
+	return r.fresh
 }
 
 // The kinds of options.
@@ -150,7 +159,7 @@ const (
 // rules are the options of int type that need no work of their own.
 var rules = [...]rule{
 	{level: levelIP, name: unix.IP_TOS, kind: kindRange, least: -1 << 31, most: 1<<31 - 1},
-	{level: levelIP, name: unix.IP_TTL, kind: kindDefault, least: 1, most: 255, fresh: 64},
+	{level: levelIP, name: unix.IP_TTL, kind: kindDefault, least: 1, most: 255, home: &defaultTTL},
 	{level: levelIP, name: unix.IP_RECVOPTS},
 	{level: levelIP, name: unix.IP_RETOPTS},
 	{level: levelIP, name: unix.IP_PKTINFO, mark: markPktinfo},
@@ -205,11 +214,11 @@ var rules = [...]rule{
 
 	{level: levelTCP, name: unix.TCP_NODELAY},
 	{level: levelTCP, name: unix.TCP_CORK},
-	{level: levelTCP, name: unix.TCP_KEEPIDLE, kind: kindRange, least: 1, most: 32767, fresh: 7200},
-	{level: levelTCP, name: unix.TCP_KEEPINTVL, kind: kindRange, least: 1, most: 32767, fresh: 75},
-	{level: levelTCP, name: unix.TCP_KEEPCNT, kind: kindRange, least: 1, most: 127, fresh: 9},
-	{level: levelTCP, name: unix.TCP_SYNCNT, kind: kindRange, least: 1, most: 127, fresh: 6},
-	{level: levelTCP, name: unix.TCP_LINGER2, kind: kindRange, least: -1 << 31, most: 1<<31 - 1, fresh: 60},
+	{level: levelTCP, name: unix.TCP_KEEPIDLE, kind: kindRange, least: 1, most: 32767, home: &keepIdle},
+	{level: levelTCP, name: unix.TCP_KEEPINTVL, kind: kindRange, least: 1, most: 32767, home: &keepInterval},
+	{level: levelTCP, name: unix.TCP_KEEPCNT, kind: kindRange, least: 1, most: 127, home: &keepProbes},
+	{level: levelTCP, name: unix.TCP_SYNCNT, kind: kindRange, least: 1, most: 127, home: &synRetries},
+	{level: levelTCP, name: unix.TCP_LINGER2, kind: kindRange, least: -1 << 31, most: 1<<31 - 1, home: &finTimeout},
 	{level: levelTCP, name: unix.TCP_DEFER_ACCEPT, kind: kindRange, least: -1 << 31, most: 1<<31 - 1},
 	{level: levelTCP, name: unix.TCP_QUICKACK, fresh: 1},
 	{level: levelTCP, name: unix.TCP_THIN_LINEAR_TIMEOUTS, kind: kindRange, most: 1},

@@ -54,6 +54,9 @@ func (s *sock) init(c vfs.Caller, family, typ, protocol int) {
 	s.uid = uint32(c.Cred().EUID)
 	if s.v6 {
 		s.local.IP, s.remote.IP = any6, any6
+		if tunable(&only6Bind) != 0 {
+			s.only6.Store(true)
+		}
 	} else {
 		s.local.IP, s.remote.IP = any4, any4
 	}
@@ -78,6 +81,7 @@ func Register() {
 	socket.Register(unix.AF_VSOCK, &socket.Family{New: newVsock})
 	socket.DeviceIoctl = deviceRequest
 	registerProc()
+	registerSettings()
 }
 
 // newSocket makes a socket as inet_create does.
@@ -207,6 +211,9 @@ func (s *sock) canBind(ip *IP) bool {
 	if s.Type != unix.SOCK_STREAM && isBroadcast(ip) {
 		return true
 	}
+	if ip.Is4() && tunable(&nonlocalBind) != 0 || !ip.Is4() && tunable(&nonlocalBind6) != 0 {
+		return true
+	}
 	return s.flagSet(levelIP, unix.IP_FREEBIND) || s.flagSet(levelIP, unix.IP_TRANSPARENT) ||
 		s.flagSet(levelIP6, unix.IPV6_FREEBIND)
 }
@@ -234,15 +241,11 @@ func isBroadcast(ip *IP) bool {
 
 // mayUse checks the right to bind to a port.
 func mayUse(c vfs.Caller, port uint16) error {
-	if port != 0 && port < unprivileged && !c.Cred().Has(unix.CAP_NET_BIND_SERVICE) {
+	if port != 0 && int(port) < tunable(&unprivilegedStart) && !c.Cred().Has(unix.CAP_NET_BIND_SERVICE) {
 		return unix.EACCES
 	}
 	return nil
 }
-
-// unprivileged is the first port that everybody may bind to
-// (net.ipv4.ip_unprivileged_port_start).
-const unprivileged = 1024
 
 // way is how a destination is reached.
 type way struct {

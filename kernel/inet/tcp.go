@@ -104,8 +104,8 @@ const (
 
 func (s *tcp) setup(c vfs.Caller, family int) {
 	s.init(c, family, unix.SOCK_STREAM, unix.IPPROTO_TCP)
-	s.SendBuffer.Store(freshSend)
-	s.RecvBuffer.Store(freshRecv)
+	s.SendBuffer.Store(int32(tunable(&sendSizes[1])))
+	s.RecvBuffer.Store(int32(tunable(&receiveSizes[1])))
 	s.state.Store(closed)
 }
 
@@ -133,13 +133,10 @@ func (s *tcp) Bind(c vfs.Caller, raw []byte) error {
 	return nil
 }
 
-// somaxconn bounds every backlog (net.core.somaxconn).
-const somaxconn = 4096
-
 // Listen serves listen(2).
 func (s *tcp) Listen(_ vfs.Caller, backlog int) error {
-	if backlog < 0 || backlog > somaxconn {
-		backlog = somaxconn
+	if most := tunable(&socket.BacklogMax); backlog < 0 || backlog > most {
+		backlog = most
 	}
 	net.Lock()
 	defer net.Unlock()

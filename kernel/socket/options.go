@@ -13,10 +13,17 @@ import (
 // The sizes of buffers, in bytes as getsockopt shows them: what is set is
 // doubled, as socket(7) says.
 const (
-	defaultBuffer = 212992
-	maxBuffer     = 2 * 4194304 // /proc/sys/net/core/[rw]mem_max, doubled
 	minSendBuffer = 4608
 	minRecvBuffer = 2304
+)
+
+// The settings in /proc/sys/net/core; read and written with package atomic.
+var (
+	ReadDefault  int64 = 212992
+	WriteDefault int64 = 212992
+	ReadMax      int64 = 4194304
+	WriteMax     int64 = 4194304
+	BacklogMax   int64 = 4096 // somaxconn
 )
 
 // Options of level SOL_SOCKET that every socket has. They are atomic because
@@ -91,8 +98,8 @@ func (o *Options) ReceiveTimeout() int64 { return o.recvTimeout.Load() }
 // Init sets what a fresh socket has.
 func (o *Options) Init(domain, typ, protocol int) {
 	o.Domain, o.Type, o.Protocol = domain, typ, protocol
-	o.SendBuffer.Store(defaultBuffer)
-	o.RecvBuffer.Store(defaultBuffer)
+	o.SendBuffer.Store(int32(atomic.LoadInt64(&WriteDefault)))
+	o.RecvBuffer.Store(int32(atomic.LoadInt64(&ReadDefault)))
 	o.lowat.Store(1)
 	o.peekOff.Store(-1)
 	o.cpu.Store(-1)
@@ -191,7 +198,7 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 			}
 			n = max(n, 0)
 		}
-		o.SendBuffer.Store(bufferSize(n, minSendBuffer, name == unix.SO_SNDBUFFORCE))
+		o.SendBuffer.Store(bufferSize(n, minSendBuffer, &WriteMax, name == unix.SO_SNDBUFFORCE))
 		o.sendLocked.Store(true)
 	case unix.SO_RCVBUF, unix.SO_RCVBUFFORCE:
 		if name == unix.SO_RCVBUFFORCE {
@@ -200,7 +207,7 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 			}
 			n = max(n, 0)
 		}
-		o.RecvBuffer.Store(bufferSize(n, minRecvBuffer, name == unix.SO_RCVBUFFORCE))
+		o.RecvBuffer.Store(bufferSize(n, minRecvBuffer, &ReadMax, name == unix.SO_RCVBUFFORCE))
 		o.recvLocked.Store(true)
 	case unix.SO_PRIORITY:
 		if (n < 0 || n > 6) && !admin && !c.Cred().Has(unix.CAP_NET_RAW) {
@@ -241,8 +248,8 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 	return nil
 }
 
-func bufferSize(n, least int32, force bool) int32 {
-	most := int32(maxBuffer / 2)
+func bufferSize(n, least int32, limit *int64, force bool) int32 {
+	most := int32(min(atomic.LoadInt64(limit), math.MaxInt32/2))
 	if force {
 		most = math.MaxInt32 / 2
 	}

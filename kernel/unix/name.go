@@ -3,6 +3,7 @@ package unix
 import (
 	"encoding/binary"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -219,8 +220,8 @@ func (s *sock) Listen(c vfs.Caller, backlog int) error {
 	if s.addr.Load() == nil || s.state.Load() == connected {
 		return unix.EINVAL
 	}
-	if backlog < 0 || backlog > 4096 { // net.core.somaxconn
-		backlog = 4096
+	if most := int(atomic.LoadInt64(&socket.BacklogMax)); backlog < 0 || backlog > most {
+		backlog = most
 	}
 	s.backlog = backlog
 	s.state.Store(listening)

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/fs/proc"
 	"husk/kernel/mm"
 	"husk/kernel/socket"
 	"husk/kernel/vfs"
@@ -84,11 +85,16 @@ type message struct {
 }
 
 const (
-	overhead  = 768   // what a message costs beside its data
-	chunk     = 32768 // the most of a stream in one message
-	smallest  = 4096  // the buffer of a short message of a stream
-	queueMost = 10    // net.unix.max_dgram_qlen
+	overhead = 768   // what a message costs beside its data
+	chunk    = 32768 // the most of a stream in one message
+	smallest = 4096  // the buffer of a short message of a stream
 )
+
+// dgramQueue is how many datagrams of others may wait in a socket
+// (net.unix.max_dgram_qlen); read and written with package atomic.
+var dgramQueue int64 = 10
+
+func queueMost() int { return int(atomic.LoadInt64(&dgramQueue)) }
 
 // Register installs the address family.
 func Register() {
@@ -102,6 +108,7 @@ func Register() {
 		},
 		Pair: pair,
 	})
+	proc.RegisterSettings([]proc.Setting{{Path: "net/unix/max_dgram_qlen", Words: []*int64{&dgramQueue}}})
 }
 
 func newSocket(typ, protocol int) (*sock, error) {
@@ -208,7 +215,7 @@ func (s *sock) peerFull() bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.count <= queueMost || p.dead.Load() {
+	if p.count <= queueMost() || p.dead.Load() {
 		return false
 	}
 	p.block(s)

@@ -221,7 +221,7 @@ func (s *sock) sendPacket(c vfs.Caller, b *mm.Buffer, m *socket.Message) (int, e
 		err = unix.EPERM
 	case p.shutdown.Load()&noRecv != 0:
 		err = unix.EPIPE
-	case s.dgram() && p != s && other != s && p.count > queueMost:
+	case s.dgram() && p != s && other != s && p.count > queueMost():
 		p.block(s)
 		err = unix.EAGAIN
 	}
@@ -462,7 +462,7 @@ func (s *sock) recvPacket(b *mm.Buffer, m *socket.Message, flags int) (int, erro
 	var blocked []*sock
 	if !peek {
 		s.pop()
-		if s.count <= queueMost {
+		if s.count <= queueMost() {
 			blocked, s.blocked = s.blocked, nil
 		}
 	}

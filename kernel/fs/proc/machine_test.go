@@ -1,4 +1,4 @@
-package proc
+package proc_test
 
 import (
 	"encoding/binary"
@@ -12,6 +12,7 @@ import (
 
 	"husk/kernel/cpu"
 	"husk/kernel/cred"
+	"husk/kernel/fs/proc"
 	"husk/kernel/fs/sys"
 	"husk/kernel/fs/tmpfs"
 	"husk/kernel/mm"
@@ -78,7 +79,7 @@ func start() error {
 	th.SetFS(vfs.NewFSContext(ns.Root()))
 	th.SetFiles(vfs.NewFDTable())
 	tmpfs.Register()
-	Register()
+	proc.Register()
 	sys.Register()
 	for _, d := range []string{"/bin", "/proc", "/sys", "/mnt a"} {
 		if err := vfs.Mkdir(th, nil, d, 0o755); err != nil {
@@ -222,7 +223,7 @@ func (stranger) Self() *task.Thread { return nil }
 func BenchmarkMount(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {
-		if _, err := mount(nil, "proc", 0, ""); err != nil {
+		if _, err := proc.Mount(nil, "proc", 0, ""); err != nil {
 			b.Fatal(err)
 		}
 	}

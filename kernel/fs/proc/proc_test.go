@@ -1,4 +1,4 @@
-package proc
+package proc_test
 
 import (
 	"io/fs"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/cpu"
+	"husk/kernel/fs/proc"
 	"husk/kernel/mm"
 	"husk/kernel/task"
 	"husk/kernel/vfs"
@@ -126,7 +127,7 @@ func TestMapsAreFormattedLikeLinux(t *testing.T) {
 			if m == nil {
 				t.Fatalf("malformed: %q", line)
 			}
-			if m[4] >= 0 && m[4] != max(nameColumn, m[3]+1) {
+			if m[4] >= 0 && m[4] != max(proc.NameColumn, m[3]+1) {
 				t.Errorf("the name begins in column %d: %q", m[4], line)
 			}
 			if m[4] < 0 && len(line) != m[3]+1 {

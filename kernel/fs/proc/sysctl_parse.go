@@ -26,6 +26,20 @@ func sysctlEntries() []pseudo.Entry {
 	return sysctlTable.entries
 }
 
+// A Setting is one of /proc/sys whose values live in another package, which
+// reads them with package atomic.
+type Setting struct {
+	Path  string
+	Words []*int64
+}
+
+// homes are filled while the machine boots, before the table is read.
+var homes []Setting
+
+// RegisterSettings makes the values of settings that the table has live
+// elsewhere.
+func RegisterSettings(list []Setting) { homes = append(homes, list...) }
+
 // sysctlParser reads the lines of sysctls, in which a directory's files are
 // together.
 type sysctlParser struct {
@@ -83,6 +97,11 @@ func (p *sysctlParser) entry() (e pseudo.Entry) {
 		e.Store = storeText
 	case "set":
 		e.Knob = sysctlKnob(value)
+		for _, s := range homes {
+			if s.Path == p.path {
+				e.Knob.Words = s.Words
+			}
+		}
 		return e
 	}
 	e.Const = value + "\n"

@@ -171,13 +171,13 @@ net/core/netdev_budget_usecs                 644 set 8000
 net/core/netdev_max_backlog                  644 set 1000
 net/core/optmem_max                          644 set 20480 0..int
 net/core/rmem_default                        644 set 212992 2304..int
-net/core/rmem_max                            644 set 212992 2304..int
+net/core/rmem_max                            644 set 4194304 2304..int
 net/core/rps_sock_flow_entries               644 set 0
 net/core/somaxconn                           644 set 4096 0..int
 net/core/tstamp_allow_data                   644 set 1 0..1
 net/core/warnings                            644 set 0
 net/core/wmem_default                        644 set 212992 4608..int
-net/core/wmem_max                            644 set 212992 4608..int
+net/core/wmem_max                            644 set 4194304 4608..int
 net/ipv4/conf/all/accept_redirects           644 set 1
 net/ipv4/conf/all/forwarding                 644 set 0
 net/ipv4/conf/all/rp_filter                  644 set 0
@@ -252,7 +252,8 @@ net/ipv6/conf/default/disable_ipv6           644 set 0
 net/ipv6/conf/default/forwarding             644 set 0
 net/ipv6/conf/lo/disable_ipv6                644 set 0
 net/ipv6/conf/lo/forwarding                  644 set 0
-net/unix/max_dgram_qlen                      644 set 512 0..int
+net/ipv6/ip_nonlocal_bind                    644 set 0 0..1
+net/unix/max_dgram_qlen                      644 set 10 0..int
 user/max_cgroup_namespaces                   644 set 0 0..int
 user/max_inotify_instances                   644 set 128 0..int
 user/max_inotify_watches                     644 set 65536 0..int

@@ -104,8 +104,6 @@ func storeOnline(c vfs.Caller, s subject, value string) error {
 
 func storeIgnored(vfs.Caller, subject, string) error { return nil }
 
-// noValue answers for attributes that a device does not have.
-func noValue(*text, vfs.Caller, subject) error { return unix.EINVAL }
 
 // oneOf checks what is written to a file that shows its choices.
 func oneOf(value string, choices ...string) error {
