@@ -19,6 +19,13 @@ func (s *udp) push(d *datagram) {
 	} else {
 		d.time = 0
 	}
+	if s.Filtered() && !s.passes(d) {
+		s.mu.Lock()
+		s.drops++
+		s.mu.Unlock()
+		d.free()
+		return
+	}
 	cost := overhead + len(d.data)
 	s.mu.Lock()
 	if s.shutdown.Load() == noRecv|noSend && s.port == nil && s.kind == kindUDP || s.cost+cost > int(s.RecvBuffer.Load()) && s.cost > 0 {
@@ -36,6 +43,31 @@ func (s *udp) push(d *datagram) {
 	s.tail = d
 	s.mu.Unlock()
 	s.queue.Notify(wait.Readable | wait.RdBand)
+}
+
+// passes asks the socket's filter about a datagram, and cuts it to what the
+// filter leaves. Filters of UDP sockets see its header.
+func (s *udp) passes(d *datagram) bool {
+	head := 0
+	p := d.data
+	if s.kind == kindUDP {
+		head = 8
+		p = make([]byte, head+len(d.data))
+		binary.BigEndian.PutUint16(p, d.from.Port)
+		binary.BigEndian.PutUint16(p[2:], d.port)
+		binary.BigEndian.PutUint16(p[4:], uint16(len(p)))
+		copy(p[head:], d.data)
+	}
+	k := socket.Packet{Data: p, Protocol: unix.ETH_P_IP, Device: d.device, Hardware: unix.ARPHRD_LOOPBACK}
+	if s.v6 {
+		k.Protocol = unix.ETH_P_IPV6
+	}
+	n := s.Keep(&k)
+	if n == 0 {
+		return false
+	}
+	d.data = d.data[:min(max(n-head, 0), len(d.data))]
+	return true
 }
 
 // Recv serves the receiving calls.

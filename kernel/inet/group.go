@@ -119,7 +119,6 @@ func (s *udp) hears(ip *IP, index int, source *IP) bool {
 	return s.value(levelIP6, 29) != 0 // IPV6_MULTICAST_ALL
 }
 
-
 // join makes the socket a member. index 0 asks for the interface of the route.
 func (s *udp) join(ip IP, index int) error {
 	i, err := groupInterface(&ip, index)

@@ -180,8 +180,6 @@ func (s *sock) setSocket(c vfs.Caller, name int, v []byte) error {
 		if n < 0 {
 			return unix.EINVAL
 		}
-	case unix.SO_DETACH_FILTER:
-		return unix.ENOENT
 	default:
 		return unix.ENOPROTOOPT
 	}
@@ -244,8 +242,6 @@ func (s *sock) socketOption(name int, v []byte) (int, error) {
 		return copy(v, i.Snapshot().Name+"\x00"), nil
 	case unix.SO_BINDTOIFINDEX:
 		n = s.device.Load()
-	case unix.SO_ATTACH_FILTER: // SO_GET_FILTER
-		return 0, nil
 	case soTimestampNSNew:
 		n = truth(s.stampNanoNew.Load())
 	case unix.SO_COOKIE, unix.SO_NETNS_COOKIE:

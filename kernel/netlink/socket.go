@@ -261,9 +261,6 @@ func (s *sock) on(option int) bool { return s.options.Load()>>option&1 != 0 }
 
 // SetOption serves SOL_NETLINK.
 func (s *sock) SetOption(c vfs.Caller, level, name int, v []byte) error {
-	if level == unix.SOL_SOCKET {
-		return s.setFilter(c, name, v)
-	}
 	if level != unix.SOL_NETLINK {
 		return unix.ENOPROTOOPT
 	}
@@ -309,9 +306,6 @@ func (s *sock) SetOption(c vfs.Caller, level, name int, v []byte) error {
 
 // Option serves SOL_NETLINK.
 func (s *sock) Option(_ vfs.Caller, level, name int, v []byte) (int, error) {
-	if level == unix.SOL_SOCKET {
-		return s.filterOption(name, v)
-	}
 	if level != unix.SOL_NETLINK {
 		return 0, unix.ENOPROTOOPT
 	}
@@ -337,7 +331,3 @@ func (s *sock) Option(_ vfs.Caller, level, name int, v []byte) (int, error) {
 	}
 	return 0, unix.ENOPROTOOPT
 }
-
-func (s *sock) setFilter(vfs.Caller, int, []byte) error { return unix.ENOPROTOOPT }
-
-func (s *sock) filterOption(int, []byte) (int, error) { return 0, unix.ENOPROTOOPT }

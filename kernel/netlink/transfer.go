@@ -130,8 +130,17 @@ func (s *sock) deliver(p *packet) {
 	s.queue.Notify(wait.Readable)
 }
 
-// push appends to the queue. mu is held.
+// push appends to the queue what the socket's filter leaves. mu is held.
 func (s *sock) push(p *packet) {
+	if s.Filtered() {
+		n := s.Keep(&socket.Packet{Data: p.data, Hardware: unix.ARPHRD_NETLINK, Protocol: uint16(s.Protocol)})
+		if n == 0 {
+			return
+		}
+		if n < len(p.data) {
+			p = &packet{p.data[:n], p.from, p.group, p.creds}
+		}
+	}
 	s.packets = append(s.packets, p)
 	s.cost += len(p.data) + overhead
 }

@@ -4,10 +4,11 @@
 package seccomp
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/bpf"
 )
 
 // What a filter's result asks for; the lower half is data.
@@ -46,17 +47,10 @@ const (
 	numbers         = 512   // calls whose fate is remembered
 )
 
-// instruction is struct sock_filter.
-type instruction struct {
-	code   uint16
-	jt, jf uint8
-	k      uint32
-}
-
 // Filter is a program with those that were installed before it, all of which
 // run; or strict mode.
 type Filter struct {
-	prog   []instruction
+	prog   []bpf.Instruction
 	prev   *Filter
 	strict bool
 	total  int // instructions of all, as Linux counts them
@@ -84,12 +78,8 @@ func New(program []byte, prev *Filter) (*Filter, error) {
 	if n == 0 || n > maxInstructions {
 		return nil, unix.EINVAL
 	}
-	f := &Filter{prog: make([]instruction, n), prev: prev, total: n, count: 1}
-	for i := range f.prog {
-		b := program[8*i:]
-		f.prog[i] = instruction{binary.LittleEndian.Uint16(b), b[2], b[3], binary.LittleEndian.Uint32(b[4:])}
-	}
-	if !valid(f.prog) {
+	f := &Filter{prog: bpf.Parse(program), prev: prev, total: n, count: 1}
+	if !bpf.Valid(f.prog, loads) {
 		return nil, unix.EINVAL
 	}
 	if prev != nil {
@@ -145,13 +135,7 @@ func (f *Filter) Program(i int) []byte {
 	if f == nil {
 		return nil
 	}
-	b := make([]byte, 0, 8*len(f.prog))
-	for _, in := range f.prog {
-		b = binary.LittleEndian.AppendUint16(b, in.code)
-		b = append(b, in.jt, in.jf)
-		b = binary.LittleEndian.AppendUint32(b, in.k)
-	}
-	return b
+	return bpf.Bytes(f.prog)
 }
 
 // Descends reports whether f is g or was installed on top of it.
@@ -197,7 +181,7 @@ func (f *Filter) Run(d *Data) (result uint32, by *Filter) {
 	}
 	result = Allow
 	for ; f != nil; f = f.prev {
-		if r := run(f.prog, d); int32(r&ActionMask) < int32(result&ActionMask) {
+		if r := bpf.Run(f.prog, d); int32(r&ActionMask) < int32(result&ActionMask) {
 			result, by = r, f
 		}
 	}

@@ -5,22 +5,26 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"husk/kernel/bpf"
 )
 
-func assemble(p ...instruction) []byte {
+func assemble(p ...bpf.Instruction) []byte {
 	var b []byte
 	for _, in := range p {
-		b = binary.LittleEndian.AppendUint16(b, in.code)
-		b = append(b, in.jt, in.jf)
-		b = binary.LittleEndian.AppendUint32(b, in.k)
+		b = binary.LittleEndian.AppendUint16(b, in.Code)
+		b = append(b, in.JT, in.JF)
+		b = binary.LittleEndian.AppendUint32(b, in.K)
 	}
 	return b
 }
 
-func ret(k uint32) instruction { return instruction{unix.BPF_RET | unix.BPF_K, 0, 0, k} }
+func ret(k uint32) bpf.Instruction {
+	return bpf.Instruction{Code: unix.BPF_RET | unix.BPF_K, JT: 0, JF: 0, K: k}
+}
 
-func load(at uint32) instruction {
-	return instruction{unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, 0, 0, at}
+func load(at uint32) bpf.Instruction {
+	return bpf.Instruction{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, JT: 0, JF: 0, K: at}
 }
 
 func TestProgramsAreCheckedAsLinuxChecksThem(t *testing.T) {
@@ -31,24 +35,24 @@ func TestProgramsAreCheckedAsLinuxChecksThem(t *testing.T) {
 		"empty":                  {nil, false},
 		"return":                 {assemble(ret(Allow)), true},
 		"no return":              {assemble(load(0)), false},
-		"return of A":            {assemble(instruction{code: unix.BPF_RET | unix.BPF_A}), true},
-		"return of X":            {assemble(instruction{code: unix.BPF_RET | unix.BPF_X}), false},
+		"return of A":            {assemble(bpf.Instruction{Code: unix.BPF_RET | unix.BPF_A}), true},
+		"return of X":            {assemble(bpf.Instruction{Code: unix.BPF_RET | unix.BPF_X}), false},
 		"load past the data":     {assemble(load(64), ret(0)), false},
 		"load between the words": {assemble(load(2), ret(0)), false},
-		"half a word":            {assemble(instruction{code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS}, ret(0)), false},
-		"packet load":            {assemble(instruction{code: unix.BPF_LD | unix.BPF_W | unix.BPF_IND}, ret(0)), false},
-		"jump out":               {assemble(instruction{unix.BPF_JMP | unix.BPF_JA, 0, 0, 1}, ret(0)), false},
-		"jump far out":           {assemble(instruction{unix.BPF_JMP | unix.BPF_JA, 0, 0, ^uint32(0)}, ret(0)), false},
-		"branch out":             {assemble(instruction{unix.BPF_JMP | unix.BPF_JEQ, 0, 1, 0}, ret(0)), false},
-		"division by zero":       {assemble(instruction{code: unix.BPF_ALU | unix.BPF_DIV}, ret(0)), false},
-		"remainder":              {assemble(instruction{code: unix.BPF_ALU | 0x90, k: 3}, ret(0)), false},
-		"long shift":             {assemble(instruction{code: unix.BPF_ALU | unix.BPF_LSH, k: 32}, ret(0)), false},
-		"word not stored":        {assemble(instruction{code: unix.BPF_LD | unix.BPF_MEM}, ret(0)), false},
-		"word stored":            {assemble(instruction{code: unix.BPF_ST}, instruction{code: unix.BPF_LD | unix.BPF_MEM}, ret(0)), true},
+		"half a word":            {assemble(bpf.Instruction{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS}, ret(0)), false},
+		"packet load":            {assemble(bpf.Instruction{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_IND}, ret(0)), false},
+		"jump out":               {assemble(bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JA, JT: 0, JF: 0, K: 1}, ret(0)), false},
+		"jump far out":           {assemble(bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JA, JT: 0, JF: 0, K: ^uint32(0)}, ret(0)), false},
+		"branch out":             {assemble(bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 0, JF: 1, K: 0}, ret(0)), false},
+		"division by zero":       {assemble(bpf.Instruction{Code: unix.BPF_ALU | unix.BPF_DIV}, ret(0)), false},
+		"remainder":              {assemble(bpf.Instruction{Code: unix.BPF_ALU | 0x90, K: 3}, ret(0)), false},
+		"long shift":             {assemble(bpf.Instruction{Code: unix.BPF_ALU | unix.BPF_LSH, K: 32}, ret(0)), false},
+		"word not stored":        {assemble(bpf.Instruction{Code: unix.BPF_LD | unix.BPF_MEM}, ret(0)), false},
+		"word stored":            {assemble(bpf.Instruction{Code: unix.BPF_ST}, bpf.Instruction{Code: unix.BPF_LD | unix.BPF_MEM}, ret(0)), true},
 		"word stored on one way": {assemble(
-			instruction{unix.BPF_JMP | unix.BPF_JEQ, 0, 1, 0}, instruction{code: unix.BPF_ST},
-			instruction{code: unix.BPF_LD | unix.BPF_MEM}, ret(0)), false},
-		"no such word": {assemble(instruction{code: unix.BPF_ST, k: 16}, ret(0)), false},
+			bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 0, JF: 1, K: 0}, bpf.Instruction{Code: unix.BPF_ST},
+			bpf.Instruction{Code: unix.BPF_LD | unix.BPF_MEM}, ret(0)), false},
+		"no such word": {assemble(bpf.Instruction{Code: unix.BPF_ST, K: 16}, ret(0)), false},
 		"too long":     {make([]byte, 8*(maxInstructions+1)), false},
 	}
 	for name, c := range cases {
@@ -61,10 +65,10 @@ func TestProgramsAreCheckedAsLinuxChecksThem(t *testing.T) {
 // openOnly denies the call nr with an error and another when its argument 0 is 7.
 func sample(t *testing.T, prev *Filter) *Filter {
 	f, err := New(assemble(
-		load(4), instruction{unix.BPF_JMP | unix.BPF_JEQ, 1, 0, Arch}, ret(KillProcess),
-		load(0), instruction{unix.BPF_JMP | unix.BPF_JEQ, 0, 1, unix.SYS_OPEN}, ret(Errno|13),
-		instruction{unix.BPF_JMP | unix.BPF_JEQ, 0, 3, unix.SYS_DUP},
-		load(16), instruction{unix.BPF_JMP | unix.BPF_JEQ, 0, 1, 7}, ret(Trap|5),
+		load(4), bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 1, JF: 0, K: Arch}, ret(KillProcess),
+		load(0), bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 0, JF: 1, K: unix.SYS_OPEN}, ret(Errno|13),
+		bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 0, JF: 3, K: unix.SYS_DUP},
+		load(16), bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 0, JF: 1, K: 7}, ret(Trap|5),
 		ret(Allow)), prev)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +78,7 @@ func sample(t *testing.T, prev *Filter) *Filter {
 
 func TestTheStrictestOfAllFiltersCounts(t *testing.T) {
 	first := sample(t, nil)
-	second, err := New(assemble(load(0), instruction{unix.BPF_JMP | unix.BPF_JEQ, 0, 1, unix.SYS_OPEN}, ret(KillProcess), ret(Log)), first)
+	second, err := New(assemble(load(0), bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 0, JF: 1, K: unix.SYS_OPEN}, ret(KillProcess), ret(Log)), first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +111,7 @@ func TestTheStrictestOfAllFiltersCounts(t *testing.T) {
 }
 
 func TestFiltersAreBoundedInSum(t *testing.T) {
-	long := make([]instruction, maxInstructions)
+	long := make([]bpf.Instruction, maxInstructions)
 	for i := range long {
 		long[i] = ret(Allow)
 	}
@@ -127,8 +131,8 @@ func TestFiltersAreBoundedInSum(t *testing.T) {
 // FuzzFilter runs what the checks let pass; what is said to be allowed always
 // must be.
 func FuzzFilter(f *testing.F) {
-	f.Add(assemble(load(0), instruction{unix.BPF_JMP | unix.BPF_JEQ, 0, 1, 2}, ret(Errno), ret(Allow)), uint32(2), uint64(3))
-	f.Add(assemble(instruction{code: unix.BPF_ST}, instruction{code: unix.BPF_LDX | unix.BPF_MEM}, instruction{code: unix.BPF_ALU | unix.BPF_DIV | unix.BPF_X}, ret(0)), uint32(0), uint64(0))
+	f.Add(assemble(load(0), bpf.Instruction{Code: unix.BPF_JMP | unix.BPF_JEQ, JT: 0, JF: 1, K: 2}, ret(Errno), ret(Allow)), uint32(2), uint64(3))
+	f.Add(assemble(bpf.Instruction{Code: unix.BPF_ST}, bpf.Instruction{Code: unix.BPF_LDX | unix.BPF_MEM}, bpf.Instruction{Code: unix.BPF_ALU | unix.BPF_DIV | unix.BPF_X}, ret(0)), uint32(0), uint64(0))
 	f.Fuzz(func(t *testing.T, program []byte, nr uint32, arg uint64) {
 		g, err := New(program, nil)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/bpf"
 	"husk/kernel/vfs"
 )
 
@@ -46,6 +47,7 @@ type Options struct {
 	timestamping             atomic.Int32
 	sendLocked, recvLocked   atomic.Bool
 	cpu                      atomic.Int32 // SO_INCOMING_CPU
+	filter                   atomic.Pointer[[]bpf.Instruction]
 }
 
 // Inherit takes over what a connection has from the socket that listened.
@@ -65,6 +67,7 @@ func (o *Options) Inherit(l *Options) {
 	o.mark.Store(l.mark.Load())
 	o.peekOff.Store(l.peekOff.Load())
 	o.timestamping.Store(l.timestamping.Load())
+	o.filter.Store(l.filter.Load())
 }
 
 // Linger is SO_LINGER: whether it is on, and for how many seconds.
@@ -164,6 +167,9 @@ func (o *Options) Set(c vfs.Caller, name int, v []byte) error {
 		return setTimeout(&o.sendTimeout, v)
 	case unix.SO_BINDTODEVICE:
 		return unix.ENOPROTOOPT
+	}
+	if is, err := o.setFilter(c, name, v); is {
+		return err
 	}
 	if len(v) < 4 {
 		return unix.EINVAL

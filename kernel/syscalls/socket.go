@@ -477,6 +477,9 @@ func (t Thread) getsockopt(fd, level, name int32, val, lenp mm.Addr) error {
 	if length < 0 {
 		return unix.EINVAL
 	}
+	if level == unix.SOL_SOCKET && name == unix.SO_ATTACH_FILTER { // SO_GET_FILTER
+		return t.getFilter(s, val, lenp, int(length))
+	}
 	v := make([]byte, min(length, maxOption))
 	n, err := 0, error(unix.ENOPROTOOPT)
 	if level == unix.SOL_SOCKET {
@@ -495,6 +498,21 @@ func (t Thread) getsockopt(fd, level, name int32, val, lenp mm.Addr) error {
 	}
 	if err := t.copyOut(val, v[:min(n, len(v))]); err != nil {
 		return err
+	}
+	return t.store32(lenp, uint32(n))
+}
+
+// getFilter shows a socket's filter. Its length is counted in instructions.
+func (t Thread) getFilter(s socket.Socket, val, lenp mm.Addr, length int) error {
+	prog := s.Common().FilterProgram()
+	n := len(prog) / 8
+	if length != 0 && n > 0 {
+		if length < n {
+			return unix.EINVAL
+		}
+		if err := t.copyOut(val, prog); err != nil {
+			return err
+		}
 	}
 	return t.store32(lenp, uint32(n))
 }

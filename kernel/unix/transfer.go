@@ -230,6 +230,14 @@ func (s *sock) sendPacket(c vfs.Caller, b *mm.Buffer, m *socket.Message) (int, e
 		return 0, err
 	}
 	*b = peek
+	if p.Filtered() {
+		keep := p.Keep(&socket.Packet{Data: e.data})
+		if keep == 0 {
+			p.mu.Unlock()
+			return n, nil
+		}
+		e.data = e.data[:keep]
+	}
 	if m != nil {
 		e.rights, m.Rights = m.Rights, nil
 	}

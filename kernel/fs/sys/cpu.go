@@ -104,7 +104,6 @@ func storeOnline(c vfs.Caller, s subject, value string) error {
 
 func storeIgnored(vfs.Caller, subject, string) error { return nil }
 
-
 // oneOf checks what is written to a file that shows its choices.
 func oneOf(value string, choices ...string) error {
 	value = strings.TrimSpace(value)

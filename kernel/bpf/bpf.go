@@ -1,16 +1,64 @@
-package seccomp
+// Package bpf is classic BPF, the programs of seccomp(2) and of SO_ATTACH_FILTER
+// (bpf(4), Linux's Documentation/networking/filter.rst): checked as Linux does,
+// and run over whatever their user lets them load.
+package bpf
 
-import "golang.org/x/sys/unix"
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
+
+// Instruction is struct sock_filter.
+type Instruction struct {
+	Code   uint16
+	JT, JF uint8
+	K      uint32
+}
+
+// Parse decodes an array of struct sock_filter.
+func Parse(p []byte) []Instruction {
+	prog := make([]Instruction, len(p)/8)
+	for i := range prog {
+		b := p[8*i:]
+		prog[i] = Instruction{binary.LittleEndian.Uint16(b), b[2], b[3], binary.LittleEndian.Uint32(b[4:])}
+	}
+	return prog
+}
+
+// Bytes is the array that Parse reads.
+func Bytes(prog []Instruction) []byte {
+	b := make([]byte, 0, 8*len(prog))
+	for _, in := range prog {
+		b = binary.LittleEndian.AppendUint16(b, in.Code)
+		b = append(b, in.JT, in.JF)
+		b = binary.LittleEndian.AppendUint32(b, in.K)
+	}
+	return b
+}
+
+// A Source is what a program loads from. A load that is not there ends the
+// program with 0.
+type Source interface {
+	// Load returns 1, 2 or 4 bytes at an offset.
+	Load(at uint32, size int) (uint32, bool)
+	// Size is the value of BPF_LEN.
+	Size() uint32
+}
 
 // The parts of an instruction's code, as golang.org/x/sys/unix names them:
 // class, and by class size and mode, operation and source, or operation.
 
 const words = 16 // BPF_MEMWORDS
 
-// valid reports whether Linux takes the program: every instruction is one that
+// Valid reports whether Linux takes the program: every instruction is one that
 // filters may use, jumps go forward and stay inside, words are stored before
-// they are loaded, and the end is a return.
-func valid(p []instruction) bool {
+// they are loaded, and the end is a return. What else than the usual one may
+// use, loads of data above all, special says.
+func Valid(p []Instruction, special func(in *Instruction) bool) bool {
+	if len(p) == 0 {
+		return false
+	}
 	n := uint64(len(p))
 	// stored are the words that every way to the next instruction stores; to
 	// is the same for targets of jumps.
@@ -19,14 +67,11 @@ func valid(p []instruction) bool {
 	for i := range to {
 		to[i] = ^uint16(0)
 	}
-	for i, in := range p {
+	for i := range p {
+		in := &p[i]
 		stored &= to[i]
 		left := n - uint64(i) - 1
-		switch in.code {
-		case unix.BPF_LD | unix.BPF_W | unix.BPF_ABS:
-			if in.k >= dataSize || in.k%4 != 0 {
-				return false
-			}
+		switch in.Code {
 		case unix.BPF_LD | unix.BPF_W | unix.BPF_LEN, unix.BPF_LDX | unix.BPF_W | unix.BPF_LEN,
 			unix.BPF_LD | unix.BPF_IMM, unix.BPF_LDX | unix.BPF_IMM,
 			unix.BPF_RET | unix.BPF_K, unix.BPF_RET | unix.BPF_A,
@@ -40,92 +85,88 @@ func valid(p []instruction) bool {
 			unix.BPF_ALU | unix.BPF_LSH | unix.BPF_X, unix.BPF_ALU | unix.BPF_RSH | unix.BPF_X,
 			unix.BPF_ALU | unix.BPF_NEG, unix.BPF_MISC | unix.BPF_TAX, unix.BPF_MISC | unix.BPF_TXA:
 		case unix.BPF_ALU | unix.BPF_DIV | unix.BPF_K:
-			if in.k == 0 {
+			if in.K == 0 {
 				return false
 			}
 		case unix.BPF_ALU | unix.BPF_LSH | unix.BPF_K, unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K:
-			if in.k >= 32 {
+			if in.K >= 32 {
 				return false
 			}
 		case unix.BPF_ST, unix.BPF_STX:
-			if in.k >= words {
+			if in.K >= words {
 				return false
 			}
-			stored |= 1 << in.k
+			stored |= 1 << in.K
 		case unix.BPF_LD | unix.BPF_MEM, unix.BPF_LDX | unix.BPF_MEM:
-			if in.k >= words || stored>>in.k&1 == 0 {
+			if in.K >= words || stored>>in.K&1 == 0 {
 				return false
 			}
 		case unix.BPF_JMP | unix.BPF_JA:
-			if uint64(in.k) >= left {
+			if uint64(in.K) >= left {
 				return false
 			}
-			to[uint64(i)+1+uint64(in.k)] &= stored
+			to[uint64(i)+1+uint64(in.K)] &= stored
 			stored = ^uint16(0)
 		case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_X,
 			unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGE | unix.BPF_X,
 			unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGT | unix.BPF_X,
 			unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, unix.BPF_JMP | unix.BPF_JSET | unix.BPF_X:
-			if uint64(in.jt) >= left || uint64(in.jf) >= left {
+			if uint64(in.JT) >= left || uint64(in.JF) >= left {
 				return false
 			}
-			to[i+1+int(in.jt)] &= stored
-			to[i+1+int(in.jf)] &= stored
+			to[i+1+int(in.JT)] &= stored
+			to[i+1+int(in.JF)] &= stored
 			stored = ^uint16(0)
 		default:
-			return false
+			if !special(in) {
+				return false
+			}
 		}
 	}
-	return p[n-1].code&0x07 == unix.BPF_RET
+	return p[n-1].Code&0x07 == unix.BPF_RET
 }
 
-// word returns the 32-bit word of struct seccomp_data at an offset.
-func (d *Data) word(at uint32) uint32 {
-	switch at {
-	case 0:
-		return uint32(d.NR)
-	case 4:
-		return d.Arch
-	case 8:
-		return uint32(d.IP)
-	case 12:
-		return uint32(d.IP >> 32)
-	}
-	return uint32(d.Args[(at-16)/8%6] >> (at % 8 * 8))
-}
-
-// run executes a valid program.
-func run(p []instruction, d *Data) uint32 {
+// Run executes a valid program.
+func Run(p []Instruction, d Source) uint32 {
 	var a, x uint32
 	var mem [words]uint32
 	for pc := 0; pc < len(p); pc++ {
 		in := &p[pc]
-		operand := in.k
-		if in.code&unix.BPF_X != 0 {
+		operand := in.K
+		if in.Code&unix.BPF_X != 0 {
 			operand = x
 		}
-		switch in.code & 0x07 {
+		switch in.Code & 0x07 {
 		case unix.BPF_LD, unix.BPF_LDX:
-			v := in.k // BPF_IMM
-			switch in.code & 0xe0 {
+			v := in.K // BPF_IMM
+			ok := true
+			switch in.Code & 0xe0 {
 			case unix.BPF_ABS:
-				v = d.word(in.k)
+				v, ok = d.Load(in.K, size(in.Code))
+			case unix.BPF_IND:
+				v, ok = d.Load(in.K+x, size(in.Code))
+			case unix.BPF_MSH:
+				v, ok = d.Load(in.K, 1)
+				v = v & 15 * 4
 			case unix.BPF_LEN:
-				v = dataSize
+				v = d.Size()
 			case unix.BPF_MEM:
-				v = mem[in.k%words]
+				v = mem[in.K%words]
 			}
-			if in.code&0x07 == unix.BPF_LD {
+			if !ok {
+				return 0
+			}
+			if in.Code&0x07 == unix.BPF_LD {
 				a = v
 			} else {
 				x = v
 			}
 		case unix.BPF_ST:
-			mem[in.k%words] = a
+			mem[in.K%words] = a
 		case unix.BPF_STX:
-			mem[in.k%words] = x
+			mem[in.K%words] = x
 		case unix.BPF_ALU:
-			switch in.code & 0xf0 {
+			switch in.Code & 0xf0 {
 			case unix.BPF_ADD:
 				a += operand
 			case unix.BPF_SUB:
@@ -147,24 +188,29 @@ func run(p []instruction, d *Data) uint32 {
 				a <<= operand & 31
 			case unix.BPF_RSH:
 				a >>= operand & 31
+			case unix.BPF_MOD:
+				if operand == 0 {
+					return 0
+				}
+				a %= operand
 			case unix.BPF_NEG:
 				a = -a
 			}
 		case unix.BPF_JMP:
-			if in.code&0xf0 == unix.BPF_JA {
-				pc += int(in.k)
-			} else if holds(in.code, a, operand) {
-				pc += int(in.jt)
+			if in.Code&0xf0 == unix.BPF_JA {
+				pc += int(in.K)
+			} else if Holds(in.Code, a, operand) {
+				pc += int(in.JT)
 			} else {
-				pc += int(in.jf)
+				pc += int(in.JF)
 			}
 		case unix.BPF_RET:
-			if in.code&0x18 == unix.BPF_A {
+			if in.Code&0x18 == unix.BPF_A {
 				return a
 			}
-			return in.k
+			return in.K
 		case unix.BPF_MISC:
-			if in.code&0xf8 == unix.BPF_TXA {
+			if in.Code&0xf8 == unix.BPF_TXA {
 				a = x
 			} else {
 				x = a
@@ -174,8 +220,19 @@ func run(p []instruction, d *Data) uint32 {
 	return 0
 }
 
-// holds is the condition of a jump.
-func holds(code uint16, a, b uint32) bool {
+// size is how many bytes a load takes.
+func size(code uint16) int {
+	switch code & 0x18 {
+	case unix.BPF_H:
+		return 2
+	case unix.BPF_B:
+		return 1
+	}
+	return 4
+}
+
+// Holds is the condition of a jump.
+func Holds(code uint16, a, b uint32) bool {
 	switch code & 0xf0 {
 	case unix.BPF_JEQ:
 		return a == b
@@ -185,40 +242,4 @@ func holds(code uint16, a, b uint32) bool {
 		return a >= b
 	}
 	return a&b != 0
-}
-
-// alwaysAllows reports whether a valid program allows a call by its number
-// alone. It follows the instructions that such a decision is made of.
-func alwaysAllows(p []instruction, nr uint32) bool {
-	var a uint32
-	for pc := 0; pc < len(p); pc++ {
-		in := &p[pc]
-		switch in.code {
-		case unix.BPF_LD | unix.BPF_W | unix.BPF_ABS:
-			switch in.k {
-			case 0:
-				a = nr
-			case 4:
-				a = Arch
-			default:
-				return false
-			}
-		case unix.BPF_RET | unix.BPF_K:
-			return in.k&ActionMask == Allow
-		case unix.BPF_JMP | unix.BPF_JA:
-			pc += int(in.k)
-		case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K,
-			unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K:
-			if holds(in.code, a, in.k) {
-				pc += int(in.jt)
-			} else {
-				pc += int(in.jf)
-			}
-		case unix.BPF_ALU | unix.BPF_AND | unix.BPF_K:
-			a &= in.k
-		default:
-			return false
-		}
-	}
-	return false
 }
