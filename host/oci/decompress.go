@@ -11,7 +11,6 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"husk/host/store"
 )
@@ -40,10 +39,10 @@ func decompress(r io.Reader) (io.ReadCloser, bool, error) {
 			return nil, true, fmt.Errorf("the zstd data is damaged: %w", err)
 		}
 		return z.IOReadCloser(), true, nil
-	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		z, err := xz.NewReader(b)
+	case bytes.HasPrefix(head, xzMagic):
+		z, err := newXzReader(b)
 		if err != nil {
-			return nil, true, fmt.Errorf("the xz data is damaged: %w", err)
+			return nil, true, err
 		}
 		return io.NopCloser(z), true, nil
 	case bytes.HasPrefix(head, []byte("BZh")):
