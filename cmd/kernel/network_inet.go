@@ -4,15 +4,11 @@ package main
 
 import (
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/inet"
 	"husk/kernel/inet/netstack"
-	"husk/kernel/mm"
-	"husk/kernel/task"
-	"husk/kernel/vfs"
 	"husk/kernel/virtio"
 	"husk/spec"
 )
@@ -55,7 +51,7 @@ func (m *machine) configureNetwork() error {
 		card.Broken = func() { m.lostCard(c.Name) }
 		i, err := inet.AddLink(c.Name, card)
 		if err == nil && k < len(n.Interfaces) {
-			err = setInterface(i, &c)
+			err = m.setInterface(i, &c)
 		}
 		if err != nil {
 			return wrap("set up the network interface "+c.Name, err)
@@ -64,7 +60,11 @@ func (m *machine) configureNetwork() error {
 	if m.spec.Network == nil {
 		return nil
 	}
-	return m.writeNames(n)
+	if err := m.writeNames(n); err != nil {
+		return err
+	}
+	m.askForAddresses()
+	return nil
 }
 
 // lostCard is the end of a card whose device is gone or works no more: the
@@ -77,10 +77,15 @@ func (m *machine) lostCard(name string) {
 }
 
 // setInterface gives an interface what the specification says.
-func setInterface(i *inet.Interface, c *spec.Interface) error {
+func (m *machine) setInterface(i *inet.Interface, c *spec.Interface) error {
 	if c.MTU != 0 {
 		if err := inet.SetMTU(i, c.MTU); err != nil {
 			return wrap("MTU "+strconv.Itoa(c.MTU), err)
+		}
+	}
+	if c.Auto {
+		if err := listenToRouters(i); err != nil {
+			return err
 		}
 	}
 	if err := inet.SetUp(i, true); err != nil {
@@ -135,54 +140,4 @@ func addRoute(i *inet.Interface, to, gateway string) error {
 		}
 	}
 	return inet.AddRoute(r)
-}
-
-// writeNames writes the files in which programs look for names and name
-// servers. What was there is the image's, or the host's, and replaced in the
-// overlay; a root that cannot be written keeps its own.
-func (m *machine) writeNames(n *spec.Network) error {
-	name := task.Hostname()
-	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	for _, i := range n.Interfaces {
-		for _, a := range i.Addresses {
-			ip, _, _ := strings.Cut(a, "/")
-			hosts += ip + "\t" + name + "\n"
-		}
-	}
-	resolv := ""
-	for _, s := range n.DNS {
-		resolv += "nameserver " + s + "\n"
-	}
-	if len(n.Search) > 0 {
-		resolv += "search " + strings.Join(n.Search, " ") + "\n"
-	}
-	if err := vfs.Mkdir(m.init, nil, "/etc", 0o755); err != nil && err != unix.EEXIST && err != unix.EROFS {
-		return wrap("write /etc", err)
-	}
-	for _, f := range [...]struct{ path, text string }{
-		{"/etc/hosts", hosts}, {"/etc/hostname", name + "\n"}, {"/etc/resolv.conf", resolv},
-	} {
-		if f.text == "" {
-			continue
-		}
-		if err := m.replace(f.path, f.text); err != nil && err != unix.EROFS {
-			return wrap("write "+f.path, err)
-		}
-	}
-	return nil
-}
-
-// replace makes path a file of its own: it may have been a link to elsewhere.
-func (m *machine) replace(path, text string) error {
-	if err := vfs.Unlink(m.init, nil, path); err != nil && err != unix.ENOENT {
-		return err
-	}
-	f, err := vfs.Open(m.init, path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Put()
-	b := mm.KernelBuffer([]byte(text))
-	_, err = f.Write(m.init, &b)
-	return err
 }

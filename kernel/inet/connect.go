@@ -22,6 +22,9 @@ func (s *tcp) Connect(c vfs.Caller, raw []byte, nonblock bool) error {
 		net.Unlock()
 		return nil
 	}
+	if err := settleFor(c, raw); err != nil {
+		return err
+	}
 	net.Lock()
 	var answer error
 	switch s.phase {

@@ -98,6 +98,9 @@ type failed struct {
 
 // Bind serves bind(2).
 func (s *udp) Bind(c vfs.Caller, raw []byte) error {
+	if err := settleFor(c, raw); err != nil {
+		return err
+	}
 	a, err := s.parseBind(c, raw)
 	if err != nil {
 		return err
@@ -183,7 +186,10 @@ func (s *udp) bindOut() error {
 
 // Connect serves connect(2): it fixes where the socket sends to and receives
 // from.
-func (s *udp) Connect(_ vfs.Caller, raw []byte, _ bool) error {
+func (s *udp) Connect(c vfs.Caller, raw []byte, _ bool) error {
+	if err := settleFor(c, raw); err != nil {
+		return err
+	}
 	if len(raw) < 2 {
 		return unix.EINVAL
 	}

@@ -14,6 +14,11 @@ import (
 
 // Send serves the sending calls.
 func (s *udp) Send(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) (int, error) {
+	if m != nil && m.Name != nil {
+		if err := settleFor(c, m.Name); err != nil {
+			return 0, err
+		}
+	}
 	n := b.Len()
 	if n > 0xffff {
 		return 0, unix.EMSGSIZE

@@ -36,6 +36,11 @@ const (
 // ioctl serves the requests that every socket knows: netdevice(7).
 func (s *sock) ioctl(c vfs.Caller, request uint32, arg uintptr) (uintptr, error) {
 	as, a := c.AddressSpace(), mm.Addr(arg)
+	if request == unix.SIOCGIFCONF || request == unix.SIOCGIFADDR {
+		if err := Settle(c, true); err != nil {
+			return 0, err
+		}
+	}
 	switch request {
 	case siocGStamp, siocGStampNS:
 		return 0, unix.ENOENT

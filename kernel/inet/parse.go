@@ -1,6 +1,9 @@
 package inet
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // ParseIP reads an address as it is written: dotted decimal, or as RFC 4291
 // has it for IPv6.
@@ -98,4 +101,44 @@ func parseNumber(s string, base, most int) (v int, ok bool) {
 		}
 	}
 	return v, s != ""
+}
+
+// String writes an address as ParseIP reads it (RFC 5952 for IPv6).
+func (ip IP) String() string {
+	if ip.Is4() {
+		s := ""
+		for i, b := range ip[12:] {
+			if i > 0 {
+				s += "."
+			}
+			s += strconv.Itoa(int(b))
+		}
+		return s
+	}
+	// The longest run of two zero words or more, the first of them, is "::".
+	word := func(i int) uint64 { return uint64(ip[2*i])<<8 | uint64(ip[2*i+1]) }
+	gap, length := -1, 1
+	for i := 0; i < 8; i++ {
+		n := 0
+		for i+n < 8 && word(i+n) == 0 {
+			n++
+		}
+		if n > length {
+			gap, length = i, n
+		}
+		i += n
+	}
+	s := ""
+	for i := 0; i < 8; i++ {
+		if i == gap {
+			s += "::"
+			i += length - 1
+			continue
+		}
+		if s != "" && s[len(s)-1] != ':' {
+			s += ":"
+		}
+		s += strconv.FormatUint(word(i), 16)
+	}
+	return s
 }

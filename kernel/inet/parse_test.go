@@ -23,3 +23,13 @@ func FuzzParseIP(f *testing.F) {
 		}
 	})
 }
+
+func TestAddressesAreWrittenAsTheyAreRead(t *testing.T) {
+	for _, s := range []string{
+		"10.0.2.15", "::", "::1", "fe80::1:2", "2001:db8::", "1:2:3:4:5:6:7:8", "1:0:0:2::3", "1:0:2:0:3:0:4:0", "ff02::1:ff00:1",
+	} {
+		if ip, ok := ParseIP(s); !ok || ip.String() != s {
+			t.Errorf("%s: %v %s", s, ok, ip)
+		}
+	}
+}

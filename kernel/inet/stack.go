@@ -23,6 +23,8 @@ type Stack interface {
 	AddAddress(i *Interface, a *Address) error
 	RemoveAddress(i *Interface, a *Address) error
 	SetRoutes(r []Route) error
+	// Autoconfigure is described at the function of this name.
+	Autoconfigure(i *Interface, heard func(Discovery)) error
 	JoinGroup(i *Interface, group IP) error
 	LeaveGroup(i *Interface, group IP) error
 

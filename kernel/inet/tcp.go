@@ -111,6 +111,9 @@ func (s *tcp) setup(c vfs.Caller, family int) {
 
 // Bind serves bind(2).
 func (s *tcp) Bind(c vfs.Caller, raw []byte) error {
+	if err := settleFor(c, raw); err != nil {
+		return err
+	}
 	a, err := s.parseBind(c, raw)
 	if err != nil {
 		return err

@@ -293,6 +293,9 @@ func accessMask(flags uint32) uint32 {
 // open makes the open file of p without any check.
 func open(c Caller, p Path, flags uint32) (*File, error) {
 	i := p.Inode()
+	if err := i.pass(c); err != nil {
+		return nil, err
+	}
 	if !i.Get() { // unlinked and gone since it was looked up
 		return nil, unix.ENOENT
 	}

@@ -218,7 +218,7 @@ func TestOptionsOfSeveralPieces(t *testing.T) {
 	if len(r.Routes) != 1 || r.Routes[0] != (Route{inet.IP4(10, 9, 8, 0), 24, inet.IP4(192, 168, 1, 2)}) || len(r.Routers) != 1 || r.Routers[0] != inet.IP4(192, 168, 1, 3) {
 		t.Errorf("%+v", r)
 	}
-	if plain("evil\nnameserver 1.2.3.4") || plain("") || !plain("a-b.c_d") {
+	if Plain("evil\nnameserver 1.2.3.4") || Plain("") || !Plain("a-b.c_d") {
 		t.Error("names")
 	}
 }

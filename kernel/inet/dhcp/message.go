@@ -252,7 +252,7 @@ func (r *reply) option(code byte, v []byte) {
 	case optDNS:
 		r.DNS = addresses(r.DNS, v)
 	case optDomain:
-		if name := string(v); plain(name) {
+		if name := string(v); Plain(name) {
 			r.Domain = name
 		}
 	case optSearch:
@@ -348,7 +348,7 @@ func names(p []byte) []string {
 		if next <= at {
 			return list
 		}
-		if plain(name) {
+		if Plain(name) {
 			list = append(list, name)
 		}
 		at = next
@@ -387,9 +387,9 @@ func domain(p []byte, at int) (name string, next int) {
 	return "", 0
 }
 
-// plain reports whether a name can stand in /etc/resolv.conf: what a server
+// Plain reports whether a name can stand in /etc/resolv.conf: what a server
 // sends must not become a line of its own there.
-func plain(name string) bool {
+func Plain(name string) bool {
 	for i := range len(name) {
 		c := name[i]
 		if c != '.' && c != '-' && c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {

@@ -33,7 +33,8 @@ import (
 )
 
 type netstack struct {
-	stack *stack.Stack
+	stack   *stack.Stack
+	routers routers
 }
 
 // entropy is the kernel's generator.
@@ -72,10 +73,12 @@ const (
 
 // New makes the stack.
 func New() (inet.Stack, error) {
+	n := &netstack{}
 	s := stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocol,
-			ipv6.NewProtocolWithOptions(ipv6.Options{}), // addresses are given, not found
+			// Addresses are given, and not found, unless Autoconfigure says so.
+			ipv6.NewProtocolWithOptions(ipv6.Options{NDPDisp: &n.routers}),
 			arp.NewProtocol,
 		},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
@@ -92,7 +95,8 @@ func New() (inet.Stack, error) {
 			return nil, errno(err)
 		}
 	}
-	return &netstack{s}, nil
+	n.stack = s
+	return n, nil
 }
 
 func address(ip *inet.IP) tcpip.Address {
