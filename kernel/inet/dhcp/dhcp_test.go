@@ -23,11 +23,11 @@ type server struct {
 
 // request4 is a client's message, as far as the tests look at it.
 type request4 struct {
-	kind             byte
-	xid              uint32
-	client, asked    inet.IP
-	toMAC            [6]byte
-	server, hostname string
+	kind          byte
+	xid           uint32
+	client, asked inet.IP
+	toMAC         [6]byte
+	hostname      string
 }
 
 func ask(t *testing.T, p []byte) *request4 {

@@ -9,6 +9,7 @@
 //	lookup:NAME            resolve a name as /etc/resolv.conf says
 //	lookup:NAME@ADDR:PORT  ask this server instead
 //	file:PATH              print a file, its lines joined by "; "
+//	until:PATH:TEXT        wait until the file has the text
 //	hostname               print the name of the machine
 //	until-told             wait for a connection to one of the ports that says "end"
 package main
@@ -84,6 +85,14 @@ func run(step string) (string, error) {
 	case "file":
 		b, err := os.ReadFile(rest)
 		return strings.Join(strings.Split(strings.TrimSpace(string(b)), "\n"), "; "), err
+	case "until":
+		path, want, _ := strings.Cut(rest, ":")
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if b, err := os.ReadFile(path); err != nil || strings.Contains(string(b), want) {
+				return "there", err
+			}
+		}
+		return "", os.ErrDeadlineExceeded
 	case "hostname":
 		return os.Hostname()
 	case "until-told":
