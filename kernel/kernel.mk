@@ -2,9 +2,15 @@
 # mkkernel. Included by the Makefile at the top; also works alone:
 #	make -f kernel/kernel.mk kernel
 
-# -T takes a signed number: 0xffffffff80201000.
+# Packages in which size counts and speed does not: their functions are not
+# inlined.
+KERNEL_COLD = fs/proc fs/sys ipc mqueue trace netlink control stream seccomp
+
+# -T takes a signed number: 0xffffffff80201000. Functions on 16 bytes instead of
+# 32 save 57 KB.
 KERNEL_FLAGS = -tags baremetal$(KERNEL_TAGS) -trimpath \
-	-ldflags "-T -2145382400 -E husk/kernel/metal.entry"
+	-ldflags "-T -2145382400 -E husk/kernel/metal.entry -funcalign=16" \
+	$(KERNEL_COLD:%=-gcflags=husk/kernel/%=-l)
 
 # A random heap base costs up to 130,000 instructions at boot and protects
 # nothing here.
