@@ -645,8 +645,9 @@ static void generic(void) {
 }
 
 static sem_t told;
+static int told_of;
 static void notified(union sigval v) {
-	printf("notified %d\n", v.sival_int);
+	told_of = v.sival_int;
 	sem_post(&told);
 }
 static void notices(void) {
@@ -665,6 +666,7 @@ static void notices(void) {
 		}
 		S(mq_send(m, "x", 1, 0));
 		sem_wait(&told);
+		printf("notified %d\n", told_of);
 		char b[16];
 		S(mq_receive(m, b, 16, 0));
 	}
