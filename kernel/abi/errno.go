@@ -16,6 +16,8 @@ const (
 	ERESTARTNOINTR = unix.Errno(513)
 	// ERESTARTNOHAND restarts unless any handler runs (then EINTR).
 	ERESTARTNOHAND = unix.Errno(514)
+	// ELEFT is no result: the thread has left the call and finishes it later.
+	ELEFT = unix.Errno(515)
 	// ERESTART_RESTARTBLOCK restarts through restart_syscall(2).
 	ERESTART_RESTARTBLOCK = unix.Errno(516)
 )
@@ -27,4 +29,5 @@ var (
 	ErrRestartNoInt error = ERESTARTNOINTR
 	ErrRestartNoHnd error = ERESTARTNOHAND
 	ErrRestartBlock error = ERESTART_RESTARTBLOCK
+	ErrLeft         error = ELEFT
 )

@@ -42,6 +42,9 @@ func (s *Sleeper) Sleep(deadline int64) error {
 	return nil
 }
 
+// WakeFrom is documented at wait.Sleeper.
+func (s *Sleeper) WakeFrom(any) { s.Wake() }
+
 // Wake is documented at wait.Sleeper.
 func (s *Sleeper) Wake() {
 	select {

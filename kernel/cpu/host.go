@@ -209,6 +209,9 @@ func (c *Context) FPUImage() []byte {
 	return c.machine.fpu
 }
 
+// StoreFPU is SaveFPU into memory in the direct map.
+func (c *Context) StoreFPU(dst []byte) { c.SaveFPU(dst) }
+
 // RestoreFPU loads the extended state from an image as SaveFPU wrote it; a
 // 512-byte image restores x87 and SSE only. It reports false, leaving the
 // state unchanged, when the image is not valid.

@@ -15,6 +15,8 @@ import (
 	"husk/kernel/metal"
 )
 
+var le = binary.LittleEndian
+
 // machineContext is metal's part of a Context. Assembly knows the offsets.
 type machineContext struct {
 	// area is where the extended state is when it is not live in a CPU:
@@ -182,13 +184,16 @@ const (
 	fpuHeader   = 576
 )
 
+// header is that of an XSAVE image.
+type header [fpuHeader - fpuXstateBV]byte
+
 // resetArea makes the state that of a fresh program. It must not be live.
 // What lies behind the header need not be cleared: the header says that it is
 // as a fresh program's.
 func resetArea(a uintptr) {
 	b := (*[fpuHeader]byte)(unsafe.Pointer(unsafe.SliceData(area(a))))
 	clear(b[:fpuXMMEnd])
-	clear(b[fpuXstateBV:])
+	*(*header)(b[fpuXstateBV:]) = header{}
 	b[fpuControl], b[fpuControl+1] = 0x7f, 0x03
 	b[fpuMXCSR], b[fpuMXCSR+1] = 0x80, 0x1f
 }
@@ -229,6 +234,15 @@ func (c *Context) ownArea() {
 	}
 }
 
+// overwriteArea is ownArea for who is going to overwrite all of it.
+func (c *Context) overwriteArea() {
+	if c.machine.area == 0 {
+		c.machine.area = newArea()
+	} else {
+		metal.ForgetFPU(c.machine.area)
+	}
+}
+
 // Reset gives c the register state of a fresh program: all zero, extended
 // state as the ABI wants it at process entry.
 func (c *Context) Reset() {
@@ -254,7 +268,7 @@ func (c *Context) SetDebug(addr *[4]uint64, control uint64) {
 
 // ResetFPU gives c the extended state of a fresh program.
 func (c *Context) ResetFPU() {
-	c.ownArea()
+	c.overwriteArea()
 	resetArea(c.machine.area)
 }
 
@@ -303,6 +317,21 @@ func (c *Context) FPUImage() []byte {
 	return b
 }
 
+// StoreFPU is SaveFPU into memory in the direct map.
+func (c *Context) StoreFPU(dst []byte) {
+	if c.machine.area == 0 {
+		c.prepare()
+	}
+	a := c.machine.area
+	p := unsafe.Pointer(unsafe.SliceData(dst))
+	if uintptr(p)&63 == 0 && metal.StoreFPU(a, p) {
+		return
+	}
+	metal.FetchFPU(a, false)
+	metal.CopyQuads(p, unsafe.Pointer(unsafe.SliceData(area(a))), FPUSize()/8)
+	dst[fpuXstateBV] |= 2
+}
+
 // RestoreFPU loads the extended state from an image as SaveFPU wrote it; a
 // 512-byte image restores x87 and SSE only. It reports false, leaving the
 // state unchanged, when the image is not valid. The image may change while it
@@ -313,26 +342,29 @@ func (c *Context) RestoreFPU(src []byte) bool {
 	}
 	present := uint64(3)
 	if len(src) >= fpuHeader {
-		present = binary.LittleEndian.Uint64(src[fpuXstateBV:])
-		for at := fpuXstateBV + 8; at < fpuHeader; at += 8 {
-			if binary.LittleEndian.Uint64(src[at:]) != 0 {
-				return false
-			}
+		present = le.Uint64(src[fpuXstateBV:])
+		h := (*header)(src[fpuXstateBV:])
+		if le.Uint64(h[8:])|le.Uint64(h[16:])|le.Uint64(h[24:])|le.Uint64(h[32:])|le.Uint64(h[40:])|le.Uint64(h[48:])|le.Uint64(h[56:]) != 0 {
+			return false
 		}
 		if present&^XCR0() != 0 || (present&^3 != 0 && len(src) < FPUSize()) {
 			return false
 		}
 	}
-	mxcsr := binary.LittleEndian.Uint32(src[fpuMXCSR:])
+	mxcsr := le.Uint32(src[fpuMXCSR:])
 	if mxcsr&^metal.MXCSRMask() != 0 {
 		return false
 	}
-	c.ownArea()
+	c.overwriteArea()
 	b := area(c.machine.area)
-	clear(b[copy(b, src):])
-	clear(b[fpuXstateBV:fpuHeader])
-	binary.LittleEndian.PutUint64(b[fpuXstateBV:], present)
-	binary.LittleEndian.PutUint32(b[fpuMXCSR:], mxcsr)
+	n := min(len(src), len(b)) &^ 7
+	metal.CopyQuads(unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(src)), n/8)
+	if n < len(b) {
+		clear(b[n:])
+	}
+	*(*header)(b[fpuXstateBV:]) = header{}
+	le.PutUint64(b[fpuXstateBV:], present)
+	le.PutUint32(b[fpuMXCSR:], mxcsr)
 	if present&2 == 0 {
 		clear(b[fpuXMM:fpuXMMEnd])
 	}
@@ -539,3 +571,6 @@ func userFSGSBase() bool { return metal.FSGSBASE() }
 // GrowStack prepares the calling goroutine's stack for deep calls: growing it
 // once, while it is shallow, is cheaper than several times on the way down.
 func GrowStack() { metal.GrowStack() }
+
+// AnyIdle reports whether a CPU has nothing to run. It may change at once.
+func AnyIdle() bool { return metal.AnyIdle() }

@@ -10,6 +10,7 @@ import (
 // guarded by the socket's mu.
 type stream struct {
 	head, tail *chunk
+	spare      *chunk // an empty small one, for the next short message
 	n          int    // bytes
 	read       uint64 // position of the first of them in the connection
 

@@ -106,7 +106,7 @@ func (s *tcp) transmit(c vfs.Caller, b *mm.Buffer, flags int) (int, error) {
 			if flags&unix.MSG_OOB != 0 {
 				ev |= wait.Pri
 			}
-			p.queue.Notify(ev)
+			p.queue.NotifyFrom(c, ev)
 			if ev&wait.Pri != 0 && b.Len() == 0 {
 				p.Urgent()
 			}

@@ -151,7 +151,20 @@ func FSGSBASE() bool { return features.fsgsbase }
 func AllocArea() uintptr { return kcall(kcallArea, 0, 0, 0) }
 
 // MXCSRMask is the bits of MXCSR that may be set.
-func MXCSRMask() uint32
+func MXCSRMask() uint32 {
+	if mxcsrMask == 0 {
+		mxcsrMask = readMXCSRMask()
+	}
+	return mxcsrMask
+}
+
+var mxcsrMask uint32 // as it was read, the same each time
+
+// CopyQuads copies n words of 8 bytes that do not overlap. It is the quicker
+// way for some hundred bytes.
+//
+//go:noescape
+func CopyQuads(dst, src unsafe.Pointer, n int)
 
 // TSCAux reports whether RDTSCP gives the CPU's number.
 func TSCAux() bool { return features.rdtscp }
@@ -167,6 +180,20 @@ func FetchFPU(area uintptr, drop bool) {
 		d = 1
 	}
 	kcall(kcallFetchFPU, area, d, 0)
+}
+
+// StoreFPU writes the area's state to dst, which has room for it, is aligned
+// to 64 bytes and in the direct map. It reports false, having done nothing, when
+// FetchFPU is the way to it.
+func StoreFPU(area uintptr, dst unsafe.Pointer) bool { return storeHere(area, uintptr(dst)) }
+
+// ForgetFPU makes what is in memory the only copy of the area's state, whatever
+// that is.
+func ForgetFPU(area uintptr) {
+	disownHere(area)
+	if atomic.LoadUint32(at[uint32](area+areaMark)) != 0 {
+		FetchFPU(area, true)
+	}
 }
 
 // CommandLine is the kernel command line.
@@ -186,6 +213,20 @@ func RSDP() uint64 { return boot.rsdp }
 
 // CPUs is how many CPUs run.
 func CPUs() int { return int(ncpu) }
+
+// AnyIdle reports whether a CPU runs its idle thread and is not on its way to
+// something else.
+func AnyIdle() bool {
+	if ncpu == 1 {
+		return false // it runs the caller
+	}
+	for i := range ncpu {
+		if o := cpuAt(i); o.current == o.idle && !o.waking && o.online == cpuOnline {
+			return true
+		}
+	}
+	return false
+}
 
 // CurrentCPU is the CPU that runs the caller at this moment.
 func CurrentCPU() int { return int(currentID()) }

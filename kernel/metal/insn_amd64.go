@@ -24,6 +24,9 @@ func copyAVX(dst, src, blocks uintptr)
 func loadTables(gdtr, idtr uintptr)
 func saveLive(area uintptr)
 func fetchHere(area uintptr, drop bool) bool
+func storeHere(area, dst uintptr) bool
+func disownHere(area uintptr)
+func readMXCSRMask() uint32
 func mmioWrite(addr uintptr, v uint32)
 
 func vectorsAddr() uintptr

@@ -281,6 +281,17 @@ loop:
 	POPFQ
 	RET
 
+// func CopyQuads(dst, src unsafe.Pointer, n int)
+//
+// Copies n words of 8 bytes, both sides where nothing faults.
+TEXT ·CopyQuads(SB),NOSPLIT,$0-24
+	MOVQ	dst+0(FP), DI
+	MOVQ	src+8(FP), SI
+	MOVQ	n+16(FP), CX
+	REP
+	MOVSQ
+	RET
+
 // func kcall(nr, a, b, c uintptr) uintptr
 //
 // kcall enters metal as the runtime's system calls do: interrupts are off and
@@ -427,8 +438,8 @@ TEXT ·currentID(SB),NOSPLIT,$0-4
 	MOVL	AX, ret+0(FP)
 	RET
 
-// func MXCSRMask() uint32
-TEXT ·MXCSRMask(SB),NOSPLIT,$528-4
+// func readMXCSRMask() uint32
+TEXT ·readMXCSRMask(SB),NOSPLIT,$528-4
 	MOVQ	SP, AX
 	ADDQ	$15, AX
 	ANDQ	$~15, AX

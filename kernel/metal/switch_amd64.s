@@ -344,6 +344,91 @@ no:
 	MOVB	$0, ret+16(FP)
 	RET
 
+// func storeHere(area, dst uintptr) bool
+//
+// storeHere writes the extended state of an area that is live on the CPU that
+// runs the caller to dst, which is aligned to 64 bytes and in the direct map,
+// as an XSAVE image; the area stays as it is. It reports false, having done
+// nothing, when the state is elsewhere or the machine has no XSAVE.
+TEXT ·storeHere(SB),NOSPLIT,$0-17
+	MOVQ	area+0(FP), SI
+	MOVQ	dst+8(FP), DI
+	CLI
+	MOVL	FPU_CPU(SI), CX
+	CMPL	CX, CPU_MARK
+	JNE	no
+	CMPB	CPU_XSAVE, $0
+	JEQ	no
+	MOVL	CPU_FPUMASKLO, AX
+	MOVL	CPU_FPUMASKHI, DX
+	MOVQ	$0, 512(DI)
+	XSAVE64	(DI)
+	STI
+	// XSAVE leaves the rest of its header alone, and what it took for the XMM
+	// registers and MXCSR are the kernel's.
+	ORQ	$2, 512(DI)
+	PXOR	X15, X15
+	MOVQ	$0, 520(DI)
+	MOVUPS	X15, 528(DI)
+	MOVUPS	X15, 544(DI)
+	MOVUPS	X15, 560(DI)
+	MOVL	FPU_MXCSR(SI), AX
+	MOVL	AX, FPU_MXCSR(DI)
+	MOVUPS	(FPU_XMM+0)(SI), X0
+	MOVUPS	(FPU_XMM+16)(SI), X1
+	MOVUPS	(FPU_XMM+32)(SI), X2
+	MOVUPS	(FPU_XMM+48)(SI), X3
+	MOVUPS	(FPU_XMM+64)(SI), X4
+	MOVUPS	(FPU_XMM+80)(SI), X5
+	MOVUPS	(FPU_XMM+96)(SI), X6
+	MOVUPS	(FPU_XMM+112)(SI), X7
+	MOVUPS	(FPU_XMM+128)(SI), X8
+	MOVUPS	(FPU_XMM+144)(SI), X9
+	MOVUPS	(FPU_XMM+160)(SI), X10
+	MOVUPS	(FPU_XMM+176)(SI), X11
+	MOVUPS	(FPU_XMM+192)(SI), X12
+	MOVUPS	(FPU_XMM+208)(SI), X13
+	MOVUPS	(FPU_XMM+224)(SI), X14
+	MOVUPS	X0, (FPU_XMM+0)(DI)
+	MOVUPS	(FPU_XMM+240)(SI), X0
+	MOVUPS	X1, (FPU_XMM+16)(DI)
+	MOVUPS	X2, (FPU_XMM+32)(DI)
+	MOVUPS	X3, (FPU_XMM+48)(DI)
+	MOVUPS	X4, (FPU_XMM+64)(DI)
+	MOVUPS	X5, (FPU_XMM+80)(DI)
+	MOVUPS	X6, (FPU_XMM+96)(DI)
+	MOVUPS	X7, (FPU_XMM+112)(DI)
+	MOVUPS	X8, (FPU_XMM+128)(DI)
+	MOVUPS	X9, (FPU_XMM+144)(DI)
+	MOVUPS	X10, (FPU_XMM+160)(DI)
+	MOVUPS	X11, (FPU_XMM+176)(DI)
+	MOVUPS	X12, (FPU_XMM+192)(DI)
+	MOVUPS	X13, (FPU_XMM+208)(DI)
+	MOVUPS	X14, (FPU_XMM+224)(DI)
+	MOVUPS	X0, (FPU_XMM+240)(DI)
+	MOVB	$1, ret+16(FP)
+	RET
+no:
+	STI
+	MOVB	$0, ret+16(FP)
+	RET
+
+// func disownHere(area uintptr)
+//
+// disownHere forgets the live extended state of an area if it is live on the
+// CPU that runs the caller.
+TEXT ·disownHere(SB),NOSPLIT,$0-8
+	MOVQ	area+0(FP), SI
+	CLI
+	MOVL	FPU_CPU(SI), CX
+	CMPL	CX, CPU_MARK
+	JNE	out
+	MOVL	$0, FPU_CPU(SI)
+	MOVQ	$0, CPU_FPUOWNER
+out:
+	STI
+	RET
+
 // func saveLive(area uintptr)
 //
 // saveLive stores this CPU's live extended state in area; the XMM registers

@@ -52,10 +52,10 @@ type near = atomic.Uint64
 
 // nears is how many an address space has: programs use few places at a time,
 // such as stack, heap and libraries.
-const nears = 8
+const nears = 16
 
 func (as *AddressSpace) near(a Addr) *near {
-	return &as.nearTables[uint32(a>>30)*0x9e3779b1>>29]
+	return &as.nearTables[uint32(a>>30)*0x9e3779b1>>28]
 }
 
 // pde returns the entry that names the last-level table of a, or nil when the

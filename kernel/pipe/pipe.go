@@ -86,6 +86,10 @@ func New(flags uint32) (r, w *vfs.File) {
 	path.Inode().Attach(p)
 	r = vfs.NewFile(path, unix.O_RDONLY|flags, p)
 	w = vfs.NewFile(path, unix.O_WRONLY|flags, p)
+	r.PlainReader = p
+	if flags&unix.O_DIRECT == 0 {
+		w.PlainWriter = p
+	}
 	return r, w
 }
 
@@ -173,29 +177,6 @@ func (p *Pipe) Read(_ vfs.Caller, _ *vfs.File, b *mm.Buffer, _ int64) (int, erro
 		p.mu.Unlock()
 		return 0, err
 	}
-	if s := p.at(0); p.used == 1 && s.n <= b.Len() && s.pg.refs.Load() == 1 {
-		// All there is, which is the common case.
-		n, err := b.CopyOut(s.pg.data[s.off : s.off+s.n])
-		if n == s.n {
-			freed := p.full()
-			p.keep(s.pg)
-			*s = slot{}
-			p.first++
-			p.used = 0
-			p.mu.Unlock()
-			if freed {
-				p.writable(wait.Writable)
-			}
-			return n, nil
-		}
-		s.off += n
-		s.n -= n
-		p.mu.Unlock()
-		if n > 0 {
-			err = nil
-		}
-		return n, err
-	}
 	wasFull := p.full()
 	done := 0
 	var err error
@@ -240,22 +221,6 @@ func (p *Pipe) Write(c vfs.Caller, f *vfs.File, b *mm.Buffer, _ int64) (int, int
 		p.mu.Unlock()
 		c.Raise(int(unix.SIGPIPE))
 		return 0, 0, unix.EPIPE
-	}
-	if n := b.Len(); p.used+p.held == 0 && n <= pageSize && !packet {
-		// Into an empty pipe, which is the common case.
-		pg := p.take()
-		n, err := b.CopyIn(pg.data[:n])
-		if err != nil {
-			p.keep(pg)
-			p.mu.Unlock()
-			return 0, 0, err
-		}
-		s := p.at(0)
-		s.pg, s.n, s.merge = pg, n, true
-		p.used = 1
-		p.mu.Unlock()
-		p.readable(wait.Readable)
-		return n, 0, nil
 	}
 	done := 0
 	var err error

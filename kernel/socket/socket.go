@@ -184,6 +184,9 @@ func NewFile(s Socket, flags int) *vfs.File {
 	f := vfs.NewFile(vfs.NewAnonPath("socket:", unix.S_IFSOCK|0o777), unix.O_RDWR|uint32(flags&unix.SOCK_NONBLOCK), s)
 	s.Common().Inode.Store(f.Inode.Ino)
 	s.Common().file.Store(f)
+	if p, ok := s.(vfs.Plain); ok && s.Common().Type == unix.SOCK_STREAM {
+		f.PlainReader, f.PlainWriter, f.Socket = p, p, true
+	}
 	return f
 }
 

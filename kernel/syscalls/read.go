@@ -4,7 +4,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"husk/kernel/mm"
+	"husk/kernel/task"
 	"husk/kernel/vfs"
+	"husk/kernel/wait"
 )
 
 // read reads from a file (read(2)).
@@ -12,6 +14,17 @@ func (t Thread) read(fd int32, buf mm.Addr, count uint64) (int, error) {
 	f, err := t.Files().Get(int(fd))
 	if err != nil {
 		return 0, err
+	}
+	if p := f.PlainReader; p != nil && inUser(buf, count) {
+		w := t.plainWaiter(f)
+		if n := p.ReadPlain(t.AddressSpace(), buf, int(count), w); n > 0 {
+			f.WasRead()
+			f.Put()
+			return n, nil
+		}
+		if w != nil && w.Registered() {
+			return t.Leave(f, readAgain)
+		}
 	}
 	b, err := t.userBuffer(buf, count)
 	n := 0
@@ -24,11 +37,50 @@ func (t Thread) read(fd int32, buf mm.Addr, count uint64) (int, error) {
 	return n, err
 }
 
+// plainWaiter is what ReadPlain may register, nil when the call must not wait
+// or may not leave.
+func (t Thread) plainWaiter(f *vfs.File) *wait.Waiter {
+	if f.NonBlock() || !t.CanLeave() {
+		return nil
+	}
+	return t.Recall()
+}
+
+// readAgain goes on with a read or recvfrom that was left.
+func readAgain(t *task.Thread, f *vfs.File) (int, error) {
+	a, n := mm.Addr(t.RSI), t.RDX
+	if n := f.PlainReader.ReadPlain(t.AddressSpace(), a, int(n), t.Recall()); n > 0 {
+		f.WasRead()
+		return n, nil
+	}
+	if t.Recall().Registered() {
+		return 0, unix.EAGAIN
+	}
+	b, err := Thread{t}.userBuffer(a, n)
+	if err != nil {
+		return 0, err
+	}
+	return f.ReadNow(t, b)
+}
+
+// inUser reports whether a buffer lies in user space, has at least one byte
+// and no more than one call moves.
+func inUser(a mm.Addr, n uint64) bool {
+	return n-1 < maxRW && uint64(a) <= userTop-n
+}
+
 // write writes to a file (write(2)).
 func (t Thread) write(fd int32, buf mm.Addr, count uint64) (int, error) {
 	f, err := t.Files().Get(int(fd))
 	if err != nil {
 		return 0, err
+	}
+	if p := f.PlainWriter; p != nil && inUser(buf, count) {
+		if n := p.WritePlain(t.Thread, t.AddressSpace(), buf, int(count)); n > 0 {
+			f.WasWritten()
+			f.Put()
+			return n, nil
+		}
 	}
 	b, err := t.userBuffer(buf, count)
 	n := 0

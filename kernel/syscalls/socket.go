@@ -55,6 +55,14 @@ func (t Thread) sock(fd int32) (*vfs.File, socket.Socket, error) {
 	return f, s, nil
 }
 
+// socketOf returns the socket behind a file.
+func socketOf(f *vfs.File) (socket.Socket, error) {
+	if f.IsPath() {
+		return nil, unix.EBADF
+	}
+	return socket.Of(f)
+}
+
 // sockaddrIn reads an address argument.
 func (t Thread) sockaddrIn(a mm.Addr, n int32) ([]byte, error) {
 	if n < 0 || n > maxSockaddr {
@@ -191,15 +199,38 @@ func (t Thread) shutdown(fd, how int32) error {
 
 // sendto sends data.
 func (t Thread) sendto(fd int32, buf mm.Addr, length uint64, flags int32, addr mm.Addr, addrlen int32) (int, error) {
+	plain := inUser(buf, length)
+	if !plain {
+		if _, err := t.userBuffer(buf, length); err != nil {
+			return 0, err
+		}
+	}
+	f, err := t.Files().Get(int(fd))
+	if err != nil {
+		return 0, err
+	}
+	if plain && f.Socket && f.PlainWriter != nil && addr == 0 && flags&^(unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) == 0 {
+		if n := f.PlainWriter.WritePlain(t.Thread, t.AddressSpace(), buf, int(length)); n > 0 {
+			f.WasWritten()
+			f.Put()
+			return n, nil
+		}
+	}
+	n, err := t.sendMessage(f, buf, length, flags, addr, addrlen)
+	f.Put()
+	return n, err
+}
+
+// sendMessage is sendto for all that is not plain.
+func (t Thread) sendMessage(f *vfs.File, buf mm.Addr, length uint64, flags int32, addr mm.Addr, addrlen int32) (int, error) {
+	s, err := socketOf(f)
+	if err != nil {
+		return 0, err
+	}
 	b, err := t.userBuffer(buf, length)
 	if err != nil {
 		return 0, err
 	}
-	f, s, err := t.sock(fd)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Put()
 	var m *socket.Message // only for who has something to say in it
 	if addr != 0 {
 		m = new(socket.Message)
@@ -212,30 +243,55 @@ func (t Thread) sendto(fd int32, buf mm.Addr, length uint64, flags int32, addr m
 
 // recvfrom receives data.
 func (t Thread) recvfrom(fd int32, buf mm.Addr, length uint64, flags int32, addr, addrlen mm.Addr) (int, error) {
+	plain := inUser(buf, length)
+	if !plain {
+		if _, err := t.userBuffer(buf, length); err != nil {
+			return 0, err
+		}
+	}
+	f, err := t.Files().Get(int(fd))
+	if err != nil {
+		return 0, err
+	}
+	if plain && f.Socket && f.PlainReader != nil && addr == 0 && flags&^unix.MSG_NOSIGNAL == 0 {
+		w := t.plainWaiter(f)
+		if n := f.PlainReader.ReadPlain(t.AddressSpace(), buf, int(length), w); n > 0 {
+			f.WasRead()
+			f.Put()
+			return n, nil
+		}
+		if w != nil && w.Registered() {
+			return t.Leave(f, readAgain)
+		}
+	}
+	n, err := t.recvMessage(f, buf, length, flags, addr, addrlen)
+	f.Put()
+	return n, err
+}
+
+// recvMessage is recvfrom for all that is not plain.
+func (t Thread) recvMessage(f *vfs.File, buf mm.Addr, length uint64, flags int32, addr, addrlen mm.Addr) (int, error) {
+	s, err := socketOf(f)
+	if err != nil {
+		return 0, err
+	}
 	b, err := t.userBuffer(buf, length)
 	if err != nil {
 		return 0, err
 	}
-	f, s, err := t.sock(fd)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Put()
 	var m *socket.Message
-	if addr != 0 || length == 0 {
+	if addr != 0 || b.Len() == 0 {
 		m = new(socket.Message)
 	}
 	n, err := socket.Recv(t.Thread, f, s, b, m, int(flags))
 	if m != nil {
 		m.Drop()
 	}
+	if err == nil && addr != 0 {
+		err = t.sockaddrOut(addr, addrlen, m.Name)
+	}
 	if err != nil {
 		return 0, err
-	}
-	if addr != 0 {
-		if err := t.sockaddrOut(addr, addrlen, m.Name); err != nil {
-			return 0, err
-		}
 	}
 	return n, nil
 }

@@ -128,6 +128,7 @@ func (t *Thread) Clone(a *CloneArgs) (int, error) {
 // newThread returns a copy of t that is in no table yet.
 func (t *Thread) newThread() *Thread {
 	c := new(Thread)
+	c.setupWaiters()
 	c.Context.CopyFrom(&t.Context)
 	c.cred.Store(t.cred.Load())
 	c.user = t.user

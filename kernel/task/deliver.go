@@ -11,7 +11,7 @@ import (
 func (t *Thread) deliverSignals() {
 	var si SigInfo
 	for {
-		act, ok := t.takeSignal(&si)
+		act, mask, ok := t.takeSignal(&si)
 		if !ok {
 			break
 		}
@@ -22,7 +22,7 @@ func (t *Thread) deliverSignals() {
 			t.RFLAGS &^= flagTF // not the program's
 			pt.stepping = false
 		}
-		if t.setupFrame(&si, &act) {
+		if t.setupFrame(&si, &act, mask) {
 			// The call is settled; further signals nest on the new frame.
 			t.OrigRAX = notSyscall
 			if stepping {
@@ -33,6 +33,7 @@ func (t *Thread) deliverSignals() {
 			}
 			continue
 		}
+		t.setMask(mask)
 		t.frameFailed(int(si.Signo))
 	}
 	if t.work.Load()&workKill == 0 {
@@ -40,15 +41,16 @@ func (t *Thread) deliverSignals() {
 	}
 }
 
-// takeSignal returns the next signal that has a handler, and serves default
-// actions. ok is false when no signal is left or the thread must end.
-func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
+// takeSignal returns the next signal that has a handler, with the mask that was
+// in effect before it, and serves default actions. ok is false when no signal
+// is left or the thread must end.
+func (t *Thread) takeSignal(si *SigInfo) (act SigAction, mask SigSet, ok bool) {
 	p := t.Process
 	for {
 		p.mu.Lock()
 		if t.work.Load()&workKill != 0 {
 			p.mu.Unlock()
-			return act, false
+			return act, 0, false
 		}
 		if code := p.stop.notify; code != 0 {
 			p.stop.notify = 0
@@ -72,7 +74,7 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 		if sig == 0 {
 			t.recalc()
 			p.mu.Unlock()
-			return act, false
+			return act, 0, false
 		}
 		if pt != nil {
 			if sig = t.traceSignalStop(pt, sig, si); sig == 0 || t.work.Load()&workKill != 0 {
@@ -89,10 +91,10 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 		h.mu.Unlock()
 		switch {
 		case act.Handler > sigIgn:
-			t.recalc()
+			mask = t.maskForHandler(sig, &act)
 			p.mu.Unlock()
 			t.traceSignal(si)
-			return act, true
+			return act, mask, true
 		case act.ignores(sig), si.inside != 0 && p.tgid == 1:
 			p.mu.Unlock()
 			t.traceSignal(si)
@@ -121,7 +123,7 @@ func (t *Thread) takeSignal(si *SigInfo) (act SigAction, ok bool) {
 			p.mu.Unlock()
 			t.traceSignal(si)
 			t.fatal(sig, si)
-			return act, false
+			return act, 0, false
 		}
 	}
 }

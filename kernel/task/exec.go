@@ -265,6 +265,7 @@ func noteSetID(f *vfs.File, path string, c *cred.Cred) {
 // does to the file system.
 func NewInit() *Thread {
 	t := new(Thread)
+	t.setupWaiters()
 	p := &Process{leader: t, exitSignal: int(unix.SIGCHLD), handlers: newHandlers()}
 	t.Process = p
 	t.path.Store(&direct)

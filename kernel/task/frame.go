@@ -130,9 +130,10 @@ func framePlace(sp uint64, n int) (fp, frame uint64) {
 	return fp, (fp-frameSize)&^15 - 8
 }
 
-// setupFrame makes the thread run a handler when it enters ring 3 next. It
-// reports false when the frame could not be written.
-func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
+// setupFrame makes the thread run a handler when it enters ring 3 next; mask is
+// what the handler's return brings back. It reports false when the frame could
+// not be written.
+func (t *Thread) setupFrame(si *SigInfo, act *SigAction, mask SigSet) bool {
 	if act.Flags&saRestorer == 0 {
 		return false // amd64 has no other way back
 	}
@@ -151,14 +152,15 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 
 	// In place if the frame lies in one page, as nearly all do.
 	size := int(fp-sp) + n + 4
-	img := t.FPUImage()
 	if p, ok := t.mem.Pin(mm.Addr(sp), size, mm.Write); ok {
-		t.writeFrame(p.B, img, sp, fp, si, act)
+		t.StoreFPU(p.B[fp-sp:][:n:n])
+		t.writeFrame(p.B, sp, fp, si, act, mask)
 		p.Unpin()
 	} else {
 		b := t.frameBuffer(size)
 		clear(b)
-		t.writeFrame(b, img, sp, fp, si, act)
+		t.SaveFPU(b[fp-sp:][:n:n])
+		t.writeFrame(b, sp, fp, si, act, mask)
 		if c, err := t.mem.CopyOut(mm.Addr(sp), b); err != nil || c < size {
 			return false
 		}
@@ -172,21 +174,14 @@ func (t *Thread) setupFrame(si *SigInfo, act *SigAction) bool {
 	t.CS, t.SS = userCS, userSS
 	t.RFLAGS &^= flagDF | flagRF | flagTF
 	t.ResetFPU()
-
-	t.work.And(^uint32(workRestoreMask)) // the frame restores it
-	mask := t.blocked | act.Mask
-	if act.Flags&saNoDefer == 0 {
-		mask |= sigBit(int(si.Signo))
-	}
-	t.setMask(mask)
 	return true
 }
 
-// writeFrame lays out the signal frame that starts at sp and whose extended
-// state, img, is at fp.
-func (t *Thread) writeFrame(b, img []byte, sp, fp uint64, si *SigInfo, act *SigAction) {
+// writeFrame lays out the signal frame that starts at sp, around the extended
+// state, which is at fp already.
+func (t *Thread) writeFrame(b []byte, sp, fp uint64, si *SigInfo, act *SigAction, oldMask SigSet) {
 	n := cpu.FPUSize()
-	mask := uint64(t.oldMask())
+	mask := uint64(oldMask)
 	f := (*[frameSize]byte)(b)
 	le.PutUint64(f[:], act.Restorer)
 	flags := uint64(ucSigcontextSS | ucStrictRestorSS)
@@ -228,7 +223,6 @@ func (t *Thread) writeFrame(b, img []byte, sp, fp uint64, si *SigInfo, act *SigA
 	si.encode((*[sigInfoSize]byte)(f[offSiginfo:]))
 
 	x := b[fp-sp:]
-	copy(x, img)
 	if n > fxsaveSize {
 		w := (*[fxsaveSize]byte)(x)
 		le.PutUint32(w[fpSoftware:], fpMagic1)
@@ -238,14 +232,6 @@ func (t *Thread) writeFrame(b, img []byte, sp, fp uint64, si *SigInfo, act *SigA
 		clear(w[fpSoftware+20:])
 	}
 	le.PutUint32(x[n:], fpMagic2)
-}
-
-// oldMask is the mask that the handler's return brings back.
-func (t *Thread) oldMask() SigSet {
-	if t.work.Load()&workRestoreMask != 0 {
-		return t.savedMask
-	}
-	return t.blocked
 }
 
 // Sigreturn serves rt_sigreturn(2). It returns the value of RAX.

@@ -120,7 +120,8 @@ func TestSignalFrameIsLaidOutAsLinuxDoes(t *testing.T) {
 	si := SigInfo{Signo: int32(unix.SIGUSR1)}
 	si.setSender(pid, uint32(os.Getuid()))
 	restorer := le.Uint64(want)
-	if !th.setupFrame(&si, &SigAction{Handler: 0x40012a, Flags: saSigInfo | saRestorer, Restorer: restorer, Mask: 0x100}) {
+	act := &SigAction{Handler: 0x40012a, Flags: saSigInfo | saRestorer, Restorer: restorer, Mask: 0x100}
+	if !th.setupFrame(&si, act, th.maskForHandler(int(si.Signo), act)) {
 		t.Fatal("setupFrame failed")
 	}
 	got := make([]byte, frameSize)
@@ -166,7 +167,7 @@ func TestSigreturnRefusesWhatTheProgramMayNotSet(t *testing.T) {
 	end := boot(t, func(u *user3) {
 		u.must(func(t *Thread) error {
 			t.RFLAGS = flagIF | 2
-			t.setupFrame(&SigInfo{Signo: 10}, &SigAction{Handler: handlerAddr, Flags: saRestorer, Restorer: restorerAddr})
+			t.setupFrame(&SigInfo{Signo: 10}, &SigAction{Handler: handlerAddr, Flags: saRestorer, Restorer: restorerAddr}, t.blocked)
 			f := t.RSP
 			_ = t.mem.Store64(mm.Addr(f+offMcontext+17*8), ^uint64(0)) // flags
 			_ = t.mem.Store64(mm.Addr(f+offMcontext+18*8), 0x0010_0000_0000_0008)

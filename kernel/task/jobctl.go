@@ -38,7 +38,7 @@ func (t *Thread) beginStop(sig int) {
 		if !o.gone && !o.stopped {
 			o.jobStop = true
 			p.stop.remaining++
-			o.signalWake()
+			o.signalWake(nil)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func (p *Process) resume() {
 			}
 		}
 		if !t.gone {
-			t.signalWake()
+			t.signalWake(nil)
 			t.Wake()
 		}
 	}

@@ -32,7 +32,7 @@ func (t *Thread) Kill(pid, sig int) error {
 	si := t.UserSignal(sig)
 	switch {
 	case pid == t.Process.tgid && sig != 0:
-		return t.Process.Signal(si) // no question of being there or being allowed
+		return t.Process.signalFrom(t, si) // no question of being there or being allowed
 	case pid > 0:
 		// kill also takes the number of any thread for its process.
 		p := FindProcess(pid)
@@ -96,7 +96,7 @@ func (t *Thread) KillProcess(p *Process, si *SigInfo) error {
 	if si.Signo == 0 {
 		return nil
 	}
-	return p.Signal(t.marked(p, si))
+	return p.signalFrom(t, t.marked(p, si))
 }
 
 // marked is si as t sends it to p.
@@ -197,6 +197,9 @@ func (t *Thread) Sigsuspend(m SigSet) error {
 
 // Pause waits for a signal that has a handler or ends the process.
 func (t *Thread) Pause() error {
+	if t.CanLeave() {
+		return t.leavePause()
+	}
 	for t.Sleep(wait.NoDeadline) == nil {
 	}
 	return abi.ErrRestartNoHnd

@@ -132,7 +132,7 @@ func (t *Thread) Attach(target *Thread, seize bool, options uint32) error {
 	if target.stopped {
 		// A stop of the group becomes one of the tracer's.
 		target.stopped, pt.trapStop = false, true
-		target.signalWake()
+		target.signalWake(nil)
 		target.Wake()
 	}
 	return nil
@@ -172,7 +172,7 @@ func (c *Thread) unlink(sig int) {
 	if p.stop.sig != 0 && !c.gone && !c.jobStop {
 		c.jobStop = true // back to the group's stop
 		p.stop.remaining++
-		c.signalWake()
+		c.signalWake(nil)
 	}
 	pt.resume(c, 0, sig)
 }

@@ -104,7 +104,7 @@ func (t *Thread) Interrupt(tid int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pt.trapStop = true
-	c.signalWake()
+	c.signalWake(nil)
 	if pt.listening {
 		pt.resume(c, pt.mode, 0)
 	}

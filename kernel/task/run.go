@@ -2,8 +2,6 @@ package task
 
 import (
 	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -29,103 +27,87 @@ const sampled = 64 - 1
 // negated ERESTARTSYS ask for a restart and must never reach a program.
 const firstRestart = ^uint64(516) + 1
 
-// worker is a goroutine that runs one thread after the other. A fresh
-// goroutine's stack is small and grows several times on the way through the
-// first system calls, each time by copying: 10,000 instructions in all, more
-// than everything else that a short thread costs. One that has run a thread
-// has the stack already.
-type worker struct {
-	state atomic.Uint32
-	park  cpu.Parker
-	next  *Thread // valid once state is workerCalled
-}
-
-// Values of worker.state.
-const (
-	workerBusy   = iota
-	workerParked // waits for a thread
-	workerCalled // has been given one
-)
-
-// maxIdle is how many workers wait for a thread to run.
-const maxIdle = 32
-
-// idle are the workers that wait, the last to come first. mu is a leaf.
-var idle struct {
-	mu      sync.Mutex
-	workers []*worker
-}
-
-// begin starts a thread that is in the tables.
-func (t *Thread) begin() {
-	idle.mu.Lock()
-	n := len(idle.workers)
-	if n == 0 {
-		idle.mu.Unlock()
-		go new(worker).run(t)
-		return
-	}
-	w := idle.workers[n-1]
-	idle.workers = idle.workers[:n-1]
-	idle.mu.Unlock()
-	w.next = t
-	if w.state.Swap(workerCalled) == workerParked {
-		w.park.Ready()
-	}
-}
-
-// run runs threads until there are enough idle workers.
+// run is the life of a worker: it runs threads until there are enough idle
+// workers.
 func (w *worker) run(t *Thread) {
 	cpu.GrowStack()
-	for {
-		t.run()
-		idle.mu.Lock()
-		if len(idle.workers) >= maxIdle {
-			idle.mu.Unlock()
-			return
-		}
-		idle.workers = append(idle.workers, w)
-		idle.mu.Unlock()
-		w.park.Park(&w.state, workerBusy, workerParked)
-		t, w.next = w.next, nil
-		w.state.Store(workerBusy)
+	if t.away {
+		t.time.resume()
 	}
-}
-
-// run is the life of a thread.
-func (t *Thread) run() {
-	for t.loop() {
-	}
-	t.exit()
-}
-
-// loop enters ring 3 and serves what brings the thread back, until the thread
-// must end. A panic of a handler ends the process; the one deferred call
-// covers every turn of the loop. It reports whether to go on.
-func (t *Thread) loop() (again bool) {
-	defer func() {
-		if r := recover(); r != nil {
-			again = true // to see the kill
-			t.panicked(r)
-		}
-	}()
-	for {
-		if t.work.Load() != 0 {
-			t.Unkick() // what it was for is in work
-			if !t.doWork() {
-				return false
+	for t != nil {
+		for t != nil {
+			var ended bool
+			if t, ended = w.loop(t); ended {
+				if t.away {
+					t.arrive() // the kernel failed in its call
+				}
+				t.exit()
+				t = nil
 			}
 		}
-		ev := cpu.Switch(&t.Context, t.mem.Root())
-		if ev != cpu.EventSyscall {
-			t.Settle(ev)
-			t.event(ev)
-			continue
+		t = w.idle()
+	}
+}
+
+// loop runs t: it enters ring 3 and serves what brings the thread back. When
+// a thread leaves its call (see Leave), it goes on with another. It returns
+// when the thread that it runs must end, or without one when the worker has
+// none to run. A panic of a handler ends the process; the one deferred call
+// covers every turn of the loop.
+func (w *worker) loop(t *Thread) (last *Thread, ended bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			last = w.thread // to see the kill
+			last.panicked(r)
 		}
-		if t.calls++; t.calls&sampled == 0 {
-			t.measuredSyscall()
-		} else {
-			t.path.Load().serve(t)
+	}()
+	for t.away {
+		if t.comeBack(); t.away {
+			if t = w.depart(t); t == nil {
+				return nil, false
+			}
+		}
+	}
+	w.thread = t
+	for {
+		t := w.thread // which stays while it does not leave
+		for {
+			if t.work.Load() != 0 {
+				t.passOn()
+				t.Unkick() // what it was for is in work
+				if !t.doWork() {
+					return t, true
+				}
+			}
+			ev := cpu.Switch(&t.Context, t.mem.Root())
+			if ev != cpu.EventSyscall {
+				t.passOn()
+				t.Settle(ev)
+				t.event(ev)
+				continue
+			}
+			if t.next != nil {
+				t.mayPassOn()
+			}
+			if t.calls++; t.calls&sampled == 0 {
+				t.measuredSyscall()
+			} else {
+				t.path.Load().serve(t)
+			}
+			if t.RAX-firstRestart <= 516-512 {
+				if t.away {
+					break
+				}
+				t.restartCall()
+			}
+		}
+		for t.away {
+			if t = w.depart(t); t == nil {
+				return nil, false
+			}
+			if t.away {
+				t.comeBack()
+			}
 		}
 		if t.RAX-firstRestart <= 516-512 {
 			t.restartCall()

@@ -328,16 +328,19 @@ func (t *Thread) recalc() {
 	}
 }
 
-// signalWake makes t look at its signals. mu is held.
-func (t *Thread) signalWake() {
+// signalWake makes t look at its signals. mu is held. by is the thread on whose
+// goroutine that happens, if it is likely to wait soon.
+func (t *Thread) signalWake(by *Thread) {
 	t.work.Or(workSignal)
-	t.interrupt()
+	if t != by { // which looks when its call returns
+		t.interrupt(by)
+	}
 }
 
 // kill makes t end. Process.mu is held.
 func (t *Thread) kill() {
 	t.work.Or(workKill)
-	t.interrupt()
+	t.interrupt(nil)
 }
 
 // exitGroup makes all threads of the process end with a wait status, unless
@@ -360,8 +363,11 @@ func (t *Thread) ignored(sig int) bool {
 	if t.blocked.Has(sig) || t.pt.Load() != nil && sig != int(unix.SIGKILL) {
 		return false // a tracer wants to see it
 	}
-	a := t.Process.handlers.get(sig)
-	return a.ignores(sig)
+	h := t.Process.handlers
+	h.mu.Lock()
+	yes := h.act[sig].ignores(sig)
+	h.mu.Unlock()
+	return yes
 }
 
 // prepare does what sending a stop or continue signal does at once, and
@@ -427,9 +433,11 @@ func (t *Thread) queue(q *sigQueue, si *SigInfo, timer *queued) error {
 
 // queueShared sends a signal to the process and chooses the thread that will
 // take it. mu is held.
-func (p *Process) queueShared(si *SigInfo) error { return p.queueSharedElement(si, nil) }
+func (p *Process) queueShared(si *SigInfo) error { return p.queueSharedElement(si, nil, nil) }
 
-func (p *Process) queueSharedElement(si *SigInfo, timer *queued) error {
+// queueSharedElement is queueShared with the element of a timer, or by a thread
+// as signalWake wants to know it.
+func (p *Process) queueSharedElement(si *SigInfo, timer *queued, by *Thread) error {
 	sig := int(si.Signo)
 	t := p.leader
 	if p.shielded(si) || !t.prepare(sig) {
@@ -445,7 +453,7 @@ func (p *Process) queueSharedElement(si *SigInfo, timer *queued) error {
 	}
 	p.sigWatch.Notify(signalEvent)
 	if t = p.taker(sig); t != nil {
-		t.signalWake()
+		t.signalWake(by)
 	}
 	return nil
 }
@@ -484,15 +492,18 @@ func (t *Thread) queueThread(si *SigInfo, timer *queued) error {
 	}
 	t.Process.sigWatch.Notify(signalEvent)
 	if !t.blocked.Has(sig) {
-		t.signalWake()
+		t.signalWake(nil)
 	}
 	return nil
 }
 
 // Signal sends a signal to the process, without asking for permission.
-func (p *Process) Signal(si *SigInfo) error {
+func (p *Process) Signal(si *SigInfo) error { return p.signalFrom(nil, si) }
+
+// signalFrom is Signal by a thread as signalWake wants to know it.
+func (p *Process) signalFrom(by *Thread, si *SigInfo) error {
 	p.mu.Lock()
-	err := p.queueShared(si)
+	err := p.queueSharedElement(si, nil, by)
 	p.mu.Unlock()
 	return err
 }
@@ -549,13 +560,35 @@ func (t *Thread) setMask(m SigSet) {
 	}
 	p := t.Process
 	p.mu.Lock()
-	if more := p.shared.set & m &^ t.blocked; more != 0 && p.live > 1 {
-		t.blocked = m
+	t.setMaskLocked(m)
+	p.mu.Unlock()
+}
+
+// setMaskLocked is setMask with mu held and nothing in m that cannot be blocked.
+func (t *Thread) setMaskLocked(m SigSet) {
+	p := t.Process
+	more := p.shared.set & m &^ t.blocked
+	t.blocked = m
+	if more != 0 && p.live > 1 {
 		p.offer(more)
 	}
-	t.blocked = m
 	t.recalc()
-	p.mu.Unlock()
+}
+
+// maskForHandler has the thread block what it does while a handler runs and
+// returns the mask that the handler's return brings back. mu is held.
+func (t *Thread) maskForHandler(sig int, act *SigAction) (old SigSet) {
+	old = t.blocked
+	m := old | act.Mask
+	if t.work.Load()&workRestoreMask != 0 {
+		old = t.savedMask
+		t.work.And(^uint32(workRestoreMask)) // the frame restores it
+	}
+	if act.Flags&saNoDefer == 0 {
+		m |= sigBit(sig)
+	}
+	t.setMaskLocked(m &^ maskKill)
+	return old
 }
 
 // offer looks for threads to take pending process-wide signals. mu is held.
@@ -564,7 +597,7 @@ func (p *Process) offer(set SigSet) {
 		sig := bits.TrailingZeros64(uint64(set)) + 1
 		set &^= sigBit(sig)
 		if t := p.taker(sig); t != nil && t.work.Load()&workSignal == 0 {
-			t.signalWake()
+			t.signalWake(nil)
 		}
 	}
 }

@@ -25,31 +25,48 @@ const (
 	parked = 1 << iota // the thread is in park
 	woken              // Wake was called
 	poked              // something else to look at: a signal, the deadline
+	left               // with parked: the thread is away from its call, see Leave
 )
 
 // Wake implements wait.Sleeper.
-func (t *Thread) Wake() { t.post(woken) }
+func (t *Thread) Wake() { t.post(woken, nil) }
 
-// post gives the thread a token and reports whether it was parked.
-func (t *Thread) post(token uint32) bool {
+// WakeFrom implements wait.Sleeper.
+func (t *Thread) WakeFrom(by any) {
+	b, _ := by.(*Thread)
+	if t.sleep.word.CompareAndSwap(parked|left, woken) { // as mostly
+		t.goOn(b)
+		return
+	}
+	t.post(woken, b)
+}
+
+// post gives the thread a token and reports whether it was parked. by is the
+// thread on whose goroutine that happens, if it is likely to wait soon.
+func (t *Thread) post(token uint32, by *Thread) bool {
 	for {
 		w := t.sleep.word.Load()
 		if w&(token|parked) == token {
 			return false
 		}
-		if t.sleep.word.CompareAndSwap(w, (w|token)&^parked) {
-			if w&parked == 0 {
+		if t.sleep.word.CompareAndSwap(w, (w|token)&^(parked|left)) {
+			switch {
+			case w&parked == 0:
 				return false
+			case w&left != 0:
+				t.goOn(by)
+			default:
+				t.sleep.park.Ready()
 			}
-			t.sleep.park.Ready()
 			return true
 		}
 	}
 }
 
-// interrupt makes the thread look at its work soon, wherever it is.
-func (t *Thread) interrupt() {
-	if !t.post(poked) {
+// interrupt makes the thread look at its work soon, wherever it is. by is as
+// signalWake has it.
+func (t *Thread) interrupt(by *Thread) {
+	if !t.post(poked, by) {
 		t.Kick()
 	}
 }
@@ -87,6 +104,7 @@ func (t *Thread) sleepFor(deadline int64, interruptedBy uint32) error {
 		if s.word.Load() != 0 {
 			continue
 		}
+		t.passOn()
 		t.voluntary.Add(1)
 		t.time.pause()
 		s.park.Park(&s.word, 0, parked)
@@ -103,7 +121,7 @@ func (t *Thread) arm(deadline int64) {
 	s := &t.sleep
 	if !s.armed {
 		s.armed = true
-		s.timer.Init(func(uint64) { t.post(poked) })
+		s.timer.Init(func(uint64) { t.post(poked, nil) })
 	}
 	s.timer.Start(deadline, 0)
 }

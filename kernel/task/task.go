@@ -130,6 +130,11 @@ type Thread struct {
 
 	sleep  sleepState
 	queued wait.Waiter // of the blocking call that is under way; see Waiter
+	away   bool        // the thread has left a call; see Leave
+	left   departure   // which
+	recall wait.Waiter // what brings it back
+	keeper *worker     // that waits while the thread is away, and goes on with it; nil for none
+	next   *Thread     // to go on with when the thread waits; it was away and is woken
 	time   cpuClock
 
 	// IO and Vec are the buffer and a short scatter list of the read or write
@@ -214,7 +219,6 @@ func (t *Thread) Waiter() *wait.Waiter {
 	if t.queued.Registered() {
 		return nil
 	}
-	t.queued.Sleeper = t
 	return &t.queued
 }
 
@@ -264,8 +268,11 @@ type cpuClock struct {
 	sys atomic.Int64
 }
 
-func (c *cpuClock) resume() { c.word.Store((c.word.Load()>>1-clock.Now())<<1 | 1) }
-func (c *cpuClock) pause()  { c.word.Store((c.word.Load()>>1 + clock.Now()) << 1) }
+func (c *cpuClock) resume() { c.resumeAt(clock.Now()) }
+func (c *cpuClock) pause()  { c.pauseAt(clock.Now()) }
+
+func (c *cpuClock) resumeAt(now int64) { c.word.Store((c.word.Load()>>1-now)<<1 | 1) }
+func (c *cpuClock) pauseAt(now int64)  { c.word.Store((c.word.Load()>>1 + now) << 1) }
 
 func (c *cpuClock) total() int64 {
 	w := c.word.Load()

@@ -323,7 +323,7 @@ func (pt *posixTimer) send() bool {
 	if pt.thread != nil {
 		_ = pt.thread.queueThread(&pt.element.info, &pt.element)
 	} else {
-		_ = pt.process.queueSharedElement(&pt.element.info, &pt.element)
+		_ = pt.process.queueSharedElement(&pt.element.info, &pt.element, nil)
 	}
 	return q.tail == &pt.element
 }

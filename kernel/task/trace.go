@@ -20,9 +20,12 @@ func SetTracer(tr Tracer) { tracer = tr }
 // traceSignal tells the tracer of a signal that is about to be delivered. No
 // lock may be held: the tracer writes to the host.
 func (t *Thread) traceSignal(si *SigInfo) {
-	if tracer == nil {
-		return
+	if tracer != nil {
+		t.tellSignal(si)
 	}
+}
+
+func (t *Thread) tellSignal(si *SigInfo) {
 	raw := si.Encode()
 	tracer.Signal(t.TID, raw[:])
 }

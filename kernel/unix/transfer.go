@@ -81,7 +81,7 @@ func (s *sock) sendStream(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags i
 		p.mu.Unlock()
 		done += n
 		if n > 0 {
-			p.queue.Notify(wait.Readable | wait.RdBand | wait.Pri)
+			p.queue.NotifyFrom(c, wait.Readable|wait.RdBand|wait.Pri)
 		}
 	}
 	if done > 0 && err != unix.EAGAIN {
@@ -243,7 +243,7 @@ func (s *sock) sendPacket(c vfs.Caller, b *mm.Buffer, m *socket.Message) (int, e
 	}
 	p.push(e, n+overhead)
 	p.mu.Unlock()
-	p.queue.Notify(wait.Readable | wait.RdBand | wait.Pri)
+	p.queue.NotifyFrom(c, wait.Readable|wait.RdBand|wait.Pri)
 	return n, nil
 }
 

@@ -26,6 +26,11 @@ type File struct {
 	// Ops is the file's behaviour.
 	Ops FileOps
 
+	// PlainReader and PlainWriter are short ways to read and write, nil where
+	// there is none. Whoever opens the file sets them.
+	PlainReader, PlainWriter Plain
+	Socket                   bool // Ops is a socket; set with them
+
 	// pos is the file offset; posMu serialises the calls that use and move
 	// it (Linux's f_pos_lock). Order: before inode locks.
 	posMu sync.Mutex

@@ -64,6 +64,47 @@ func (f *File) Read(c Caller, b *mm.Buffer) (int, error) {
 	return 0, err
 }
 
+// ReadNow is Read of a stream that returns EAGAIN instead of waiting.
+func (f *File) ReadNow(c Caller, b *mm.Buffer) (int, error) {
+	n, err := f.Ops.Read(c, f, b, -1)
+	if n > 0 {
+		f.WasRead()
+		return n, nil
+	}
+	return 0, err
+}
+
+// WasRead and WasWritten tell those who watch. They are what remains to be
+// done after ReadPlain and WritePlain.
+func (f *File) WasRead() {
+	if watching.Load() != 0 {
+		f.notifyIO(inAccess)
+	}
+}
+
+// WasWritten is described at WasRead.
+func (f *File) WasWritten() {
+	if watching.Load()|asyncPending.Load() != 0 {
+		f.tellWritten()
+	}
+}
+
+func (f *File) tellWritten() {
+	f.notifyIO(inModify)
+	SendAsync()
+}
+
+// Plain is a short way for the calls by which programs hand some bytes to and
+// fro. Its methods do the whole of a read or write of n bytes of user memory
+// at a, if that is simple, and return how many were moved; or they do
+// nothing, return 0, and FileOps has the answer.
+type Plain interface {
+	// ReadPlain may register w, if it is not nil: it does where Read would
+	// have to wait, and then nothing has come before it was registered.
+	ReadPlain(as *mm.AddressSpace, a mm.Addr, n int, w *wait.Waiter) int
+	WritePlain(c Caller, as *mm.AddressSpace, a mm.Addr, n int) int
+}
+
 // Pread serves pread64(2) and preadv(2).
 func (f *File) Pread(c Caller, b *mm.Buffer, off int64) (int, error) {
 	if off < 0 {

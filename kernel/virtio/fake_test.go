@@ -217,6 +217,8 @@ type sleeper chan struct{}
 
 func (s sleeper) Sleep(int64) error { <-s; return nil }
 
+func (s sleeper) WakeFrom(any) { s.Wake() }
+
 func (s sleeper) Wake() {
 	select {
 	case s <- struct{}{}:

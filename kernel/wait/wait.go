@@ -50,6 +50,10 @@ type Sleeper interface {
 	// Wake makes the current or next Sleep return. It never blocks and may
 	// be called from any goroutine, with any lock held.
 	Wake()
+	// WakeFrom is Wake by a thread that is likely to sleep soon, on whose
+	// goroutine the call is made: the one that wakes up may be kept until
+	// then, to go on in its place.
+	WakeFrom(by any)
 }
 
 // NoDeadline is the deadline that never passes.
@@ -69,24 +73,35 @@ type Waiter struct {
 	Sleeper Sleeper
 	// Owner is for Wake's use: what the registration belongs to.
 	Owner any
+	// Once has the first event that wakes the waiter unregister it as well.
+	Once bool
 
 	next, prev *Waiter
-	queue      *Queue
+	queue      *Queue        // the last it was added to, by its owner
+	listed     atomic.Uint32 // 1 while it is there; written under its mu
 }
 
 // Registered reports whether w is on a queue. It is for its owner, who alone
 // adds and removes it.
-func (w *Waiter) Registered() bool { return w.queue != nil }
+func (w *Waiter) Registered() bool { return w.listed.Load() != 0 }
+
+// Unregister takes w off its queue if it is on one.
+func (w *Waiter) Unregister() {
+	if w.Registered() {
+		w.queue.Remove(w)
+	}
+}
 
 // Queue is a list of waiters. The zero value is an empty queue.
 type Queue struct {
 	mu         sync.Mutex
 	head, tail *Waiter
-	// count is the number of waiters, written under mu. Notify reads it
-	// without: a waiter adds itself before it tests its condition, and the
-	// notifier changes the condition before it reads count, so by the total
-	// order of atomics and locks one of them sees the other.
-	count atomic.Int32
+	// interest is what the waiters have asked for since there was none, written
+	// under mu; 0 means that there is none. Notify reads it without: a waiter
+	// adds itself before it tests its condition, and the notifier changes the
+	// condition before it reads interest, so by the total order of atomics and
+	// locks one of them sees the other.
+	interest atomic.Uint32
 }
 
 // Add registers w, which must not be registered anywhere. As in Linux, the
@@ -94,22 +109,18 @@ type Queue struct {
 func (q *Queue) Add(w *Waiter) {
 	q.mu.Lock()
 	w.queue = q
-	if w.Exclusive {
-		w.prev, w.next = q.tail, nil
-	} else {
-		w.prev, w.next = nil, q.head
-	}
-	if w.prev != nil {
-		w.prev.next = w
-	} else {
+	w.listed.Store(1)
+	switch {
+	case q.head == nil:
+		q.head, q.tail = w, w
+	case w.Exclusive:
+		w.prev, q.tail.next = q.tail, w
+		q.tail = w
+	default:
+		w.next, q.head.prev = q.head, w
 		q.head = w
 	}
-	if w.next != nil {
-		w.next.prev = w
-	} else {
-		q.tail = w
-	}
-	q.count.Add(1)
+	q.interest.Store(q.interest.Load() | uint32(w.Mask|Err|Hup))
 	q.mu.Unlock()
 }
 
@@ -117,13 +128,19 @@ func (q *Queue) Add(w *Waiter) {
 // When Remove returns, w.Wake is not running and will not run again.
 func (q *Queue) Remove(w *Waiter) {
 	q.mu.Lock()
-	if w.queue == q {
+	if w.queue == q && w.listed.Load() != 0 {
 		q.unlink(w)
 	}
 	q.mu.Unlock()
 }
 
 func (q *Queue) unlink(w *Waiter) {
+	w.listed.Store(0)
+	if q.head == q.tail { // as mostly
+		q.head, q.tail = nil, nil
+		q.interest.Store(0)
+		return
+	}
 	if w.prev != nil {
 		w.prev.next = w.next
 	} else {
@@ -134,25 +151,35 @@ func (q *Queue) unlink(w *Waiter) {
 	} else {
 		q.tail = w.prev
 	}
-	w.next, w.prev, w.queue = nil, nil, nil
-	q.count.Add(-1)
+	w.next, w.prev = nil, nil
 }
 
 // Notify announces ev: every non-exclusive waiter whose mask matches is
 // woken, and the first exclusive one that consumes it.
 func (q *Queue) Notify(ev Events) {
-	if q.count.Load() != 0 {
-		q.notify(ev)
+	if q.interest.Load()&uint32(ev) != 0 {
+		q.notify(ev, nil)
 	}
 }
 
-func (q *Queue) notify(ev Events) {
+// NotifyFrom is Notify by a thread that has handed something to who waits and
+// is likely to wait for the answer: see Sleeper.WakeFrom.
+func (q *Queue) NotifyFrom(by any, ev Events) {
+	if q.interest.Load()&uint32(ev) != 0 {
+		q.notify(ev, by)
+	}
+}
+
+func (q *Queue) notify(ev Events, by any) {
 	q.mu.Lock()
 	consumed := false
 	for w := q.head; w != nil; {
 		next := w.next // Wake may not unlink others, but spare the reader the proof
 		if ev&(w.Mask|Err|Hup) != 0 && !(w.Exclusive && consumed) {
-			if w.wake(ev) && w.Exclusive {
+			if w.Once {
+				q.unlink(w)
+			}
+			if w.wake(ev, by) && w.Exclusive {
 				consumed = true
 			}
 		}
@@ -161,17 +188,21 @@ func (q *Queue) notify(ev Events) {
 	q.mu.Unlock()
 }
 
-func (w *Waiter) wake(ev Events) bool {
-	if w.Wake == nil {
-		w.Sleeper.Wake()
-		return true
+func (w *Waiter) wake(ev Events, by any) bool {
+	if w.Wake != nil {
+		return w.Wake(w, ev)
 	}
-	return w.Wake(w, ev)
+	if by == nil {
+		w.Sleeper.Wake()
+	} else {
+		w.Sleeper.WakeFrom(by)
+	}
+	return true
 }
 
 // Empty reports whether nobody is registered. It is a hint when others add
 // or remove concurrently.
-func (q *Queue) Empty() bool { return q.count.Load() == 0 }
+func (q *Queue) Empty() bool { return q.interest.Load() == 0 }
 
 // WakeSleeper returns a Wake function for a waiter that wakes s.
 func WakeSleeper(s Sleeper) func(*Waiter, Events) bool {

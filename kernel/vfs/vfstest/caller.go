@@ -66,6 +66,9 @@ func (t *Caller) Sleep(deadline int64) error {
 	}
 }
 
+// WakeFrom is Wake.
+func (t *Caller) WakeFrom(any) { t.Wake() }
+
 // Wake ends the current or next Sleep.
 func (t *Caller) Wake() {
 	select {
