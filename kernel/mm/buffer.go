@@ -20,7 +20,67 @@ type Buffer struct {
 	cur    IOVec
 	rest   []IOVec
 	kernel []byte
+	held   *Held // of a buffer of one
 	left   int
+}
+
+// Held is a buffer that collects pages of the page cache instead of copying
+// them, so that who sends a file on copies it once. What is not in the cache
+// is copied into memory of its own.
+type Held struct {
+	pieces [heldPages][]byte
+	frames [heldPages]uint32 // with a reference each; 0: of own memory
+	n      int
+	next   int // the piece that is read next
+	bytes  int
+}
+
+// heldPages is how many pieces a Held has room for.
+const heldPages = 17
+
+// Fill makes a Buffer to read into; own is memory for what is no page. Release
+// gives the pages back.
+func (h *Held) Fill(own []byte) Buffer { return Buffer{kernel: own, held: h, left: len(own)} }
+
+// Drain makes a Buffer of what was read, from the beginning.
+func (h *Held) Drain() Buffer {
+	h.next = 0
+	return Buffer{held: h, left: h.bytes}
+}
+
+// Release gives the pages back.
+func (h *Held) Release() {
+	for i := range h.n {
+		if f := h.frames[i]; f != 0 {
+			putFrame(f)
+		}
+		h.pieces[i], h.frames[i] = nil, 0
+	}
+	h.n, h.next, h.bytes = 0, 0, 0
+}
+
+// add takes a piece, and the caller's reference to its frame.
+func (h *Held) add(p []byte, frame uint32) bool {
+	if h.n == heldPages {
+		return false
+	}
+	h.pieces[h.n], h.frames[h.n] = p, frame
+	h.n++
+	h.bytes += len(p)
+	return true
+}
+
+// hold takes k bytes of a page that has a reference; false if b does not
+// collect pages or is full.
+func (b *Buffer) hold(frame uint32, at, k int) bool {
+	if b.held == nil || !b.held.add(pageAt(frame)[at:at+k], frame) {
+		return false
+	}
+	b.left -= k
+	if b.kernel != nil {
+		b.kernel = b.kernel[:max(len(b.kernel)-k, 0)]
+	}
+	return true
 }
 
 // UserBuffer makes a Buffer of one range of user memory.
@@ -95,6 +155,10 @@ func (b *Buffer) step(n int) {
 func (b *Buffer) copyOut(p []byte, direct bool) (int, error) {
 	if b.as == nil {
 		n := copy(b.kernel[:b.left], p)
+		if b.held != nil && n > 0 && !b.held.add(b.kernel[:n:n], 0) {
+			b.left = 0 // full
+			return 0, nil
+		}
 		b.kernel = b.kernel[n:]
 		b.left -= n
 		return n, nil
@@ -132,6 +196,9 @@ func (b *Buffer) CopyIn(p []byte) (int, error) {
 // copyIn is CopyIn; direct says that p is in the direct map.
 func (b *Buffer) copyIn(p []byte, direct bool) (int, error) {
 	if b.as == nil {
+		if b.held != nil {
+			return b.copyInHeld(p), nil
+		}
 		n := copy(p, b.kernel[:b.left])
 		b.kernel = b.kernel[n:]
 		b.left -= n
@@ -148,6 +215,22 @@ func (b *Buffer) copyIn(p []byte, direct bool) (int, error) {
 		}
 	}
 	return done, nil
+}
+
+// copyInHeld is CopyIn of a buffer that Drain made.
+func (b *Buffer) copyInHeld(p []byte) int {
+	h, done := b.held, 0
+	for done < len(p) && b.left > 0 {
+		for len(b.kernel) == 0 {
+			b.kernel = h.pieces[h.next]
+			h.next++
+		}
+		n := copy(p[done:], b.kernel[:min(len(b.kernel), b.left)])
+		b.kernel = b.kernel[n:]
+		b.left -= n
+		done += n
+	}
+	return done
 }
 
 // Zero writes n zero bytes into the buffer and advances.

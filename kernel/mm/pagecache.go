@@ -340,8 +340,15 @@ func (c *PageCache) ReadAt(b *Buffer, off, size uint64) (int, error) {
 		var m int
 		var err error
 		if n := c.get(off >> PageShift); n != 0 {
-			m, err = b.copyOut(pageAt(n)[at:at+k], true)
-			putFrame(n)
+			if b.hold(n, at, k) {
+				m = k
+			} else {
+				m, err = b.copyOut(pageAt(n)[at:at+k], true)
+				putFrame(n)
+			}
+			if m == 0 && err == nil {
+				break // a full Held
+			}
 		} else if c.store == nil {
 			m, err = b.Zero(k)
 		} else if err = c.readAhead(off>>PageShift, min(uint64(b.left), size-off)); err == nil {

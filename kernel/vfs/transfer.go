@@ -111,6 +111,8 @@ func (f *File) writeAs(c Caller, b *mm.Buffer, pos int64, flags uint32) (int, er
 // copy through.
 const transferChunk = 64 << 10
 
+var holders = sync.Pool{New: func() any { return new(mm.Held) }}
+
 var chunks = sync.Pool{New: func() any { return new([transferChunk]byte) }}
 
 // SendFile serves sendfile(2): it copies up to n bytes from in, at *off or
@@ -131,9 +133,16 @@ func SendFile(c Caller, out, in *File, off *int64, n uint64) (int, error) {
 	n = min(n, maxIO)
 	buf := chunks.Get().(*[transferChunk]byte)
 	defer chunks.Put(buf)
+	pages := holders.Get().(*mm.Held)
+	defer holders.Put(pages)
 	done := 0
 	for uint64(done) < n {
 		b := mm.KernelBuffer(buf[:min(n-uint64(done), transferChunk)])
+		// A stream takes a file's pages as they are.
+		hold := in.seekable && !out.seekable
+		if hold {
+			b = pages.Fill(buf[:min(n-uint64(done), transferChunk)])
+		}
 		var k int
 		var err error
 		if *off >= 0 {
@@ -142,13 +151,18 @@ func SendFile(c Caller, out, in *File, off *int64, n uint64) (int, error) {
 			k, err = in.Read(c, &b)
 		}
 		if err != nil || k == 0 {
+			pages.Release()
 			if done > 0 {
 				err = nil
 			}
 			return done, err
 		}
 		b = mm.KernelBuffer(buf[:k])
+		if hold {
+			b = pages.Drain()
+		}
 		w, err := out.Write(c, &b)
+		pages.Release()
 		if *off >= 0 {
 			*off += int64(w)
 		} else if w < k && in.seekable { // give back what was read too far
