@@ -143,12 +143,14 @@ func count(n int) string {
 const initFile = "husk.yaml"
 
 func initCommand() *cobra.Command {
-	force := false
+	force, schema := false, false
 	cmd := &cobra.Command{
 		Use:   "init [flags] [PROGRAM [ARGS…]]",
 		Short: "Write a husk.yaml that explains itself",
 		Long: `Write a husk.yaml in the current directory: every setting explained, those that
-are not used left out. 'husk run -c husk.yaml' runs what it describes.`,
+are not used left out. 'husk run -c husk.yaml' runs what it describes.
+With --schema editors complete and check it: the JSON schema is written to
+husk.schema.json beside it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			program := ""
 			if len(args) > 0 {
@@ -165,7 +167,15 @@ are not used left out. 'husk run -c husk.yaml' runs what it describes.`,
 			if err != nil {
 				return failed(err)
 			}
-			_, err = f.Write(config.Template(program, args))
+			text := config.Template(program, args)
+			if schema {
+				text = append([]byte("# yaml-language-server: $schema="+config.SchemaID+"\n"), text...)
+				if err := os.WriteFile(config.SchemaID, config.Schema(), 0o666); err != nil {
+					f.Close()
+					return failed(err)
+				}
+			}
+			_, err = f.Write(text)
 			if err := errors.Join(err, f.Close()); err != nil {
 				return failed(err)
 			}
@@ -175,6 +185,7 @@ are not used left out. 'husk run -c husk.yaml' runs what it describes.`,
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVar(&schema, "schema", false, "write "+config.SchemaID+" as well")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace a "+initFile+" that is there")
 	return cmd
 }

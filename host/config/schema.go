@@ -82,8 +82,7 @@ func name(f reflect.StructField) string {
 // with # and no single space.
 func Template(program string, args []string) []byte {
 	var b strings.Builder
-	b.WriteString("# yaml-language-server: $schema=" + SchemaID + "\n" +
-		"# How husk runs a program: 'husk run -c husk.yaml', 'husk build -c husk.yaml'.\n" +
+	b.WriteString("# How husk runs a program: 'husk run -c husk.yaml', 'husk build -c husk.yaml'.\n" +
 		"# Relative paths begin at this file's directory.\n\n")
 	for _, f := range members(reflect.TypeFor[Config]()) {
 		fmt.Fprintf(&b, "# %s\n", f.Tag.Get("doc"))

@@ -57,7 +57,7 @@ func Generate(q Request) (*Generated, error) {
 	default:
 		var found string
 		if found, err = exec.LookPath(q.Name); err != nil {
-			return nil, fmt.Errorf("find %s: no such file, directory or program in PATH (%w)", q.Name, fs.ErrNotExist)
+			return nil, fmt.Errorf("find %s: no such file, directory or program in PATH", q.Name)
 		}
 		err = g.file(found)
 	}
@@ -123,7 +123,7 @@ func (g *generator) library() error {
 	case len(found) == 0 && g.IgnoreMissing:
 		return nil
 	case len(found) == 0:
-		return fmt.Errorf("no shared library matches %s (%w)", g.Name, fs.ErrNotExist)
+		return fmt.Errorf("find %s: no shared library matches it", g.Name)
 	case len(found) > 1:
 		return fmt.Errorf("several shared libraries match %s: %s (name one of them)", g.Name, strings.Join(found, ", "))
 	}
