@@ -122,11 +122,16 @@ func importImage(cmd *cobra.Command, f *importFlags, b *buildFlags, source strin
 		}
 		got = got[:1]
 	}
+	told := map[string]bool{}
 	for _, im := range got {
 		name := b.name
 		if name == "" {
 			name = importedName(im.Name, source)
 		}
+		if told[name] {
+			continue // localhost/NAME and NAME are one
+		}
+		told[name] = true
 		if err := u.Tag(name, im.Descriptor); err != nil {
 			return err
 		}

@@ -316,17 +316,7 @@ func (m *importer) inStore(mf *v1.Manifest, cfg *v1.ConfigFile, open func(l v1.D
 			if err != nil {
 				return nil, err
 			}
-			var src io.Reader = r
-			if l.MediaType == mediaZstd {
-				z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
-				if err != nil {
-					r.Close()
-					return nil, err
-				}
-				defer z.Close()
-				src = z
-			}
-			d, err = m.u.Copy(&bounded{&cancelReader{m.ctx, src}, left}, want, store.MediaErofs)
+			d, err = m.expand(r, l.MediaType == mediaZstd, want, left)
 			r.Close()
 			if err != nil {
 				return nil, fmt.Errorf("layer %s: %w", store.Short(l.Digest), unreadable(err))
@@ -336,6 +326,20 @@ func (m *importer) inStore(mf *v1.Manifest, cfg *v1.ConfigFile, open func(l v1.D
 		out.Layers[i] = d
 	}
 	return out, nil
+}
+
+// expand stores a layer, if it has the digest that is wanted and no more than
+// so many bytes.
+func (m *importer) expand(r io.Reader, compressed bool, want v1.Hash, most int64) (v1.Descriptor, error) {
+	if compressed {
+		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		defer z.Close()
+		r = z
+	}
+	return m.u.Copy(&bounded{&cancelReader{m.ctx, r}, most}, want, store.MediaErofs)
 }
 
 // bounded refuses to read more than may be.
