@@ -14,7 +14,7 @@ export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run test lint bench compat apps suites clean help qemu fast embed FORCE
+.PHONY: all run test lint bench compat apps suites test-packages clean help qemu fast embed FORCE
 
 all: bin/husk ## build bin/husk, the command with the kernel inside it
 
@@ -84,6 +84,11 @@ fuzz: ## run every fuzz target for FUZZ seconds (60)
 
 apps: all qemu ## shells, make, git, python, tmux and PostgreSQL, natively and in husk
 	HUSK_APPS=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 40m -v ./test/apps
+
+# Which of them: names with commas between.
+PACKAGES ?= all
+test-packages: all qemu ## make every package of the catalogue and run it (PACKAGES=nginx,redis-server)
+	HUSK_PACKAGES=$(PACKAGES) HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 90m -v ./test/packages
 
 nightly: all qemu fuzz apps ## fuzzing, applications, torture at full length, 200 boots
 	HUSK_NIGHTLY=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 60m -v ./test/torture

@@ -249,7 +249,13 @@ func more(ctx context.Context, p *store.Partial, address string, size int64, add
 // together is how many packages are fetched at a time.
 const together = 4
 
-// fetchAll gets the files of all packages; the first failure ends the others.
+// FetchAll gets the files of all packages into the cache; the first failure
+// ends the others.
+func FetchAll(ctx context.Context, u *store.Use, ps []*Package, bars oci.Bars) error {
+	_, err := fetchAll(ctx, u, ps, bars)
+	return err
+}
+
 func fetchAll(ctx context.Context, u *store.Use, ps []*Package, bars oci.Bars) ([]string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
