@@ -175,7 +175,7 @@ func (f *pkgFlags) make(ctx context.Context, stderr io.Writer, name string, pack
 }
 
 // runnable gives the image of a package for husk run, made unless it is there.
-func (f *pkgFlags) runnable(stderr io.Writer, name string) (string, error) {
+func (f *pkgFlags) runnable(ctx context.Context, stderr io.Writer, name string) (string, error) {
 	s, err := store.Open()
 	if err != nil {
 		return "", err
@@ -185,8 +185,6 @@ func (f *pkgFlags) runnable(stderr io.Writer, name string) (string, error) {
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}
-	ctx, stop := interruptible()
-	defer stop()
 	return f.make(ctx, stderr, name, nil)
 }
 
@@ -253,7 +251,14 @@ func pkgCommand() *cobra.Command {
 		}
 		if recipe != nil {
 			packages, r.Without = recipe.Packages, recipe.Without
-			fmt.Fprintf(out, "Recipe: %s\nCommand: %s\n", recipe.Summary, strings.Join(append(slices.Clone(recipe.Command), recipe.Args...), " "))
+			fmt.Fprintf(out, "%s: %s\nCommand: %s\n", recipe.Name, recipe.Summary, strings.Join(append(slices.Clone(recipe.Command), recipe.Args...), " "))
+			if recipe.User != "" {
+				fmt.Fprintln(out, "User:", recipe.User)
+			}
+			if len(recipe.Ports) > 0 {
+				fmt.Fprintln(out, "Ports:", strings.Join(recipe.Ports, " "))
+			}
+			fmt.Fprintln(out)
 		}
 		ps, err := r.Closure(packages)
 		if err != nil {
@@ -285,22 +290,30 @@ func pkgCommand() *cobra.Command {
 	})
 	f.add(create)
 	create.Flags().StringVar(&f.entrypoint, "entrypoint", "", "program to start, and its first arguments")
-	verb("contents NAME", "Print the files of a package's image", cobra.ExactArgs(1), func(_ context.Context, out, _ io.Writer, args []string) error {
-		return withImage(debImage(strings.TrimPrefix(args[0], debPrefix)), func(im *store.Image) error {
+	f.add(verb("contents NAME", "Print the files of a package's image, which is made unless it is there", cobra.ExactArgs(1), func(ctx context.Context, out, stderr io.Writer, args []string) error {
+		ref, err := f.runnable(ctx, stderr, strings.TrimPrefix(args[0], debPrefix))
+		if err != nil {
+			return err
+		}
+		return withImage(ref, func(im *store.Image) error {
 			t, err := oci.Tree(im)
 			if err != nil {
 				return err
 			}
+			// The form is OPS's.
 			return t.Walk(func(p string, n *rootfs.Node) error {
 				kind := "File"
 				if n.IsDir() {
 					kind = "Dir"
 				}
+				if p == "/" {
+					return nil
+				}
 				_, err := fmt.Fprintf(out, "%s :%s\n", kind, p)
 				return err
 			})
 		})
-	})
+	}))
 	verb("rm NAME…", "Remove packages' images", cobra.MinimumNArgs(1), func(_ context.Context, out, _ io.Writer, args []string) error {
 		s, err := store.Open()
 		if err != nil {

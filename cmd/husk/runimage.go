@@ -31,7 +31,9 @@ const imagePrefix = "image:"
 func (r *runner) findImage() error {
 	ref, forced := strings.CutPrefix(r.args[0], imagePrefix)
 	if name, ok := strings.CutPrefix(ref, debPrefix); ok && !forced {
-		title, err := (&pkgFlags{suite: "stable"}).runnable(r.stderr, name)
+		ctx, stop := interruptible()
+		title, err := (&pkgFlags{}).runnable(ctx, r.stderr, name)
+		stop()
 		if err != nil {
 			return err
 		}

@@ -176,6 +176,9 @@ func debPackages(t *rootfs.Tree) ([]spdxPackage, error) {
 			if f["Maintainer"] != "" {
 				p.Supplier = "Person: " + f["Maintainer"]
 			}
+			if f["SHA256"] != "" { // husk's own records have that of the package's file
+				p.Checksums = []spdxChecksum{{"SHA256", f["SHA256"]}}
+			}
 			if f["Source"] != "" {
 				p.Source = "built from the source package " + f["Source"]
 			}

@@ -94,7 +94,7 @@ func Assemble(ctx context.Context, l *oci.Layers, cache *store.Use, ps []*Packag
 		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\n", p.Name)
 		for k, v := range p.Stanza.Fields() {
 			switch k {
-			case "Package", "Status", "Filename", "Size", "MD5sum", "SHA1", "SHA256", "SHA512", "Description-md5", "Tag":
+			case "Package", "Status", "Filename", "Size", "MD5sum", "SHA1", "SHA512", "Description-md5", "Tag":
 				continue
 			}
 			fmt.Fprintf(&status, "%s: %s\n", k, v)
