@@ -197,35 +197,3 @@ func unpack(l *oci.Layers, r io.ReaderAt, size int64, name string, keepDocs bool
 	<-done
 	return err
 }
-
-// alternative is what a package's script would have told update-alternatives.
-type alternative struct {
-	link, target string
-	priority     int
-}
-
-// alternatives reads those lines of a script that say everything in plain
-// words: the script itself is never run.
-func alternatives(script string) []alternative {
-	script = strings.ReplaceAll(script, "\\\n", " ")
-	var all []alternative
-	for line := range strings.Lines(script) {
-		_, rest, ok := strings.Cut(line, "update-alternatives")
-		if !ok {
-			continue
-		}
-		f := strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(rest))
-		i := slices.Index(f, "--install")
-		if i < 0 || len(f) < i+5 {
-			continue
-		}
-		n, err := strconv.Atoi(strings.TrimRight(f[i+4], ";"))
-		a := alternative{f[i+1], f[i+3], n}
-		if err != nil || !strings.HasPrefix(a.link, "/") || !strings.HasPrefix(a.target, "/") || strings.ContainsAny(a.link+a.target, "$`*?;") ||
-			path.Clean(a.link) != a.link || path.Clean(a.target) != a.target {
-			continue
-		}
-		all = append(all, a)
-	}
-	return all
-}
