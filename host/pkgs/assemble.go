@@ -60,6 +60,11 @@ func Assemble(ctx context.Context, l *oci.Layers, cache *store.Use, ps []*Packag
 	if err != nil {
 		return err
 	}
+	for link, target := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
+		if err := errors.Join(t.Mkdir(target, 0o755), t.Symlink(target, link)); err != nil {
+			return err
+		}
+	}
 	var as []alternative
 	for i, p := range ps {
 		more, err := add(l, files[i], p, o)

@@ -15,7 +15,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"time"
 
 	"husk/host/pkgs"
+	"husk/test/command"
 )
 
 // patience is for one machine: an emulated one on a busy host is slow.
@@ -34,28 +34,6 @@ func fetching() time.Duration {
 		return 4 * time.Minute
 	}
 	return time.Hour
-}
-
-// husk is the command under test.
-func husk(t *testing.T) string {
-	t.Helper()
-	bin := os.Getenv("HUSK")
-	if bin == "" {
-		var err error
-		if bin, err = filepath.Abs("../../bin/husk"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat("../../host/embedded/files/kernel-net.elf"); err != nil {
-			t.Skip("no kernel: run make")
-		}
-	}
-	if _, err := os.Stat(bin); err != nil {
-		if os.Getenv("HUSK") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no command: run make")
-	}
-	return bin
 }
 
 // wanted are the recipes to test.
@@ -128,7 +106,7 @@ func skipWithoutMirror(t *testing.T, recipes []pkgs.Recipe) {
 }
 
 func TestCatalogue(t *testing.T) {
-	bin := husk(t)
+	bin := command.Quiet(t)
 	recipes := wanted(t)
 	if len(recipes) == 0 {
 		t.Fatal("no recipe has such a name")
@@ -139,7 +117,6 @@ func TestCatalogue(t *testing.T) {
 		t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	}
 	skipWithoutMirror(t, recipes)
-	_ = exec.Command(bin, "run", "true").Run() // may say which accelerator it found
 	for _, r := range recipes {
 		t.Run(r.Name, func(t *testing.T) {
 			began := time.Now()
