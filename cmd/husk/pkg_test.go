@@ -79,12 +79,9 @@ func debianOf(t *testing.T, packages ...string) (dir string) {
 		t.Fatal(err)
 	}
 	put("dists/stable/InRelease", release.Bytes())
-	put("key.gpg", public.Bytes())
-	apt := t.TempDir()
-	if err := os.WriteFile(filepath.Join(apt, "sources.list"), fmt.Appendf(nil, "deb [signed-by=%s/key.gpg] file:%s stable main\n", dir, dir), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("HUSK_APT", apt)
+	put("apt/key.gpg", public.Bytes())
+	put("apt/sources.list", fmt.Appendf(nil, "deb [signed-by=key.gpg] file:%s stable main\n", dir))
+	t.Setenv("HUSK_APT", filepath.Join(dir, "apt"))
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	return dir

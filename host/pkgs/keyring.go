@@ -50,7 +50,7 @@ func (s *Source) keys() (openpgp.EntityList, error) {
 	}
 	var files, fingerprints []string
 	for _, f := range s.SignedBy {
-		if strings.HasPrefix(f, "/") || strings.ContainsAny(f, `\.`) {
+		if strings.ContainsAny(f, `/\.`) {
 			files = append(files, f)
 		} else {
 			fingerprints = append(fingerprints, strings.ToUpper(strings.TrimSuffix(f, "!")))

@@ -69,6 +69,14 @@ func Sources(dir string) ([]Source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f, err)
 		}
+		for i := range got {
+			for k, by := range got[i].SignedBy {
+				// A name, not a path: it is beside the sources.
+				if filepath.Ext(by) != "" && !filepath.IsAbs(by) && !strings.HasPrefix(by, "/") {
+					got[i].SignedBy[k] = filepath.Join(dir, by)
+				}
+			}
+		}
 		all = append(all, got...)
 	}
 	return all, nil

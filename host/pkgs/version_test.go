@@ -2,7 +2,9 @@ package pkgs
 
 import (
 	"bytes"
+	"io"
 	"testing"
+	"time"
 )
 
 func TestVersionsAreOrderedAsDpkgOrdersThem(t *testing.T) {
@@ -59,5 +61,19 @@ func FuzzDeb(f *testing.F) {
 	f.Add([]byte(arMagic + "debian-binary   0           0     0     100644  4         `\n2.0\n"))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = Control(bytes.NewReader(b), int64(len(b)))
+		if d, err := part(bytes.NewReader(b), int64(len(b)), "data.tar"); err == nil {
+			_ = data(io.Discard, io.LimitReader(d, 1<<20), false)
+			d.Close()
+		}
+	})
+}
+
+func FuzzVerify(f *testing.F) {
+	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\na\n-----BEGIN PGP SIGNATURE-----\n\niHUEABYIAB0=\n-----END PGP SIGNATURE-----\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if text, err := verify(b, nil, time.Now()); err == nil {
+			t.Errorf("no key signed %q", text)
+		}
+		_, _ = parseKeys(b)
 	})
 }
