@@ -29,10 +29,12 @@ const (
 
 // suspend stops the machine and ourselves until we are continued.
 func (r *run) suspend() {
+	if orphaned() {
+		return
+	}
 	r.process.Signal(syscall.SIGSTOP)
 	r.Terminal.Leave()
-	_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
-	r.resume()
+	r.stop(syscall.Getpid(), syscall.SIGTSTP)
 	r.process.Signal(syscall.SIGCONT)
 }
 
@@ -40,27 +42,51 @@ func (r *run) suspend() {
 // shell that started us notices, and continues the program when we are. The
 // machine runs on: others of its programs may.
 func (r *run) stopped(sig int) {
-	if !signal.Ignored(syscall.SIGTSTP) && (sig == guestStop || hasShell()) {
+	switch {
+	case signal.Ignored(syscall.SIGTSTP):
+	case sig == guestStop:
 		r.Terminal.Leave()
-		// Our handler, which the runtime leaves in place, keeps SIGTSTP from
-		// stopping us: SIGSTOP does.
-		signal.Reset(syscall.SIGTSTP)
-		if sig != guestStop {
-			_ = syscall.Kill(0, syscall.SIGTSTP) // as the keyboard does, to the whole of our group
-		}
-		_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
-		r.resume()
-		signal.Notify(r.signals, syscall.SIGTSTP)
+		r.stop(syscall.Getpid(), syscall.SIGSTOP)
+	case !orphaned():
+		r.Terminal.Leave()
+		r.stop(0, syscall.SIGTSTP) // as the keyboard does, to the whole of our group
 	}
 	r.window()
 	r.send(&spec.Message{Type: spec.TypeSignal, Signal: guestCont})
 }
 
-// hasShell tells whether somebody in our session may continue us: a leader
-// of a session cannot be stopped from the keyboard.
-func hasShell() bool {
-	sid, err := unix.Getsid(0)
-	return err == nil && sid != unix.Getpgrp()
+// stop stops us, or with 0 our group, by a signal, and waits until we are
+// continued.
+func (r *run) stop(pid int, sig syscall.Signal) {
+	restore := sendStop(pid, sig)
+	r.resume()
+	restore()
+}
+
+// orphaned tells whether nobody in our session may continue us: then the
+// keyboard cannot stop us either. Who may is the first of our ancestors that
+// is not in our process group.
+func orphaned() bool {
+	group := unix.Getpgrp()
+	pid := os.Getppid()
+	for {
+		g, err := unix.Getpgid(pid)
+		if err != nil {
+			return true
+		}
+		if g != group {
+			break
+		}
+		if pid = parentOf(pid); pid <= 0 {
+			return true
+		}
+	}
+	session, err := unix.Getsid(0)
+	if err != nil {
+		return true
+	}
+	s, err := unix.Getsid(pid)
+	return err != nil || s != session
 }
 
 // resume waits until we are continued. The stop may come a moment later on

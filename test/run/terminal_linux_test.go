@@ -126,7 +126,8 @@ func TestTerminalKeysAreSignalsInTheMachine(t *testing.T) {
 }
 
 func TestTerminalResizeIsSeen(t *testing.T) {
-	s := onTerminal(t, 24, 80, "perl", "-e", `$SIG{WINCH} = sub { exit 7 }; $| = 1; print "ready\n"; sleep 100;`)
+	// One long sleep could begin just after the signal.
+	s := onTerminal(t, 24, 80, "perl", "-e", `$SIG{WINCH} = sub { exit 7 }; $| = 1; print "ready\n"; select undef, undef, undef, 0.05 while 1`)
 	s.expect("ready\r\n")
 	if err := unix.IoctlSetWinsize(int(s.keyboard.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 50, Col: 100}); err != nil {
 		t.Fatal(err)
@@ -173,7 +174,7 @@ func TestTerminalStopAndContinueReachTheShellOutside(t *testing.T) {
 	s.press("one\r")
 	s.expect("one\r\none\r\n")
 	s.press("\x1a")
-	s.expect("status 147\r\nrestored\r\n")
+	s.expect("status 148\r\nrestored\r\n")
 	s.press("two\r")
 	s.expect("two\r\ntwo\r\n")
 	s.press("\x04")
