@@ -107,6 +107,12 @@ func FrameStats() (total, free int) {
 // KernelShort reports whether the kernel itself uses more than its share.
 func KernelShort() bool { return false }
 
+// KernelTight reports whether the kernel will soon be short.
+func KernelTight() bool { return false }
+
+// KernelShortNow is the same after garbage was collected.
+func KernelShortNow() bool { return false }
+
 // KernelRoom reports whether the kernel may take n bytes for itself.
 func KernelRoom(uint64) bool { return true }
 

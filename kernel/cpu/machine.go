@@ -68,11 +68,6 @@ func AllocContiguous(n int) (PhysAddr, bool) {
 // its programs, and how many are free in this allocator.
 func FrameStats() (total, free int) { return metal.FrameStats() }
 
-// KernelShort reports whether the kernel itself uses more than the share of
-// memory that is kept for it, although garbage is collected to avoid that.
-// What lasts and can be refused should be.
-func KernelShort() bool { return metal.KernelShort() }
-
 // KernelRoom reports whether the kernel may take n bytes for itself. A program
 // that chooses how much a call allocates at once gets ENOMEM when it may not:
 // the runtime cannot refuse.

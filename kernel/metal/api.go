@@ -44,6 +44,9 @@ func FreeFrameCount() uint64 { return atomic.LoadUint64(&framesFree) }
 // collecting garbage did not keep it below.
 func KernelShort() bool { return atomic.LoadUint64(&kernelFrames) >= kernelMost() }
 
+// KernelShare is that share in bytes.
+func KernelShare() uint64 { return kernelMost() * pageSize }
+
 // KernelRoom reports whether n more bytes leave the kernel within its share.
 func KernelRoom(n uint64) bool {
 	return atomic.LoadUint64(&kernelFrames)+n/pageSize < kernelMost()

@@ -75,7 +75,7 @@ func (t *Thread) Clone(a *CloneArgs) (int, error) {
 	if err := a.check(t); err != nil {
 		return 0, err
 	}
-	if cpu.KernelShort() {
+	if cpu.KernelShortNow() {
 		return 0, unix.EAGAIN
 	}
 	u := t.user

@@ -107,13 +107,24 @@ func (s *sock) append(c vfs.Caller, p *sock, b *mm.Buffer, m *socket.Message) (i
 	if s.inFlight.Load() >= int64(s.SendBuffer.Load()) {
 		return 0, unix.EAGAIN
 	}
-	if cpu.KernelShort() {
-		return 0, unix.ENOBUFS
-	}
 	n := min(b.Len(), chunk)
+	room := max(n, smallest)
+	if cpu.KernelTight() {
+		// Thousands of sockets may hold a little each. What is received wakes
+		// who waits; with nothing on its way nobody would be woken.
+		const little = 512
+		waiting := s.inFlight.Load() > 0
+		if (waiting || n > little) && cpu.KernelShort() {
+			if waiting {
+				return 0, unix.EAGAIN
+			}
+			return 0, unix.ENOBUFS
+		}
+		room = n
+	}
 	e := p.spare
 	if p.spare = nil; e == nil || n > cap(e.data) {
-		e = &message{data: make([]byte, 0, max(n, smallest))}
+		e = &message{data: make([]byte, 0, room)}
 	}
 	n, err := b.CopyIn(e.data[:n])
 	if n == 0 {

@@ -114,7 +114,7 @@ func (t *FDTable) free(from int, limit uint64) (int, error) {
 	if uint64(fd) >= min(limit, maxFD) {
 		return 0, unix.EMFILE
 	}
-	if fd >= fewFiles && cpu.KernelShort() {
+	if fd >= fewFiles && cpu.KernelTight() {
 		return 0, unix.ENFILE
 	}
 	if fd >= size {
