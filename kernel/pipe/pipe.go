@@ -303,6 +303,15 @@ func (p *Pipe) Queue(f *vfs.File) *wait.Queue {
 	return &p.rw
 }
 
+// AwaitReaders waits until no end for reading is open.
+func (p *Pipe) AwaitReaders(s wait.Sleeper) error {
+	return p.wr.Until(s, wait.Err, wait.NoDeadline, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.readers == 0
+	})
+}
+
 // readable and writable tell one side of the pipe. p.mu is not held.
 func (p *Pipe) readable(ev wait.Events) {
 	p.rd.Notify(ev)
@@ -350,6 +359,7 @@ func (p *Pipe) Release(f *vfs.File) {
 		if len(p.ring) != defaultSlots { // a FIFO starts anew
 			p.ring, p.first = make([]slot, defaultSlots), 0
 		}
+		wake = !p.wr.Empty() // AwaitReaders
 	}
 	p.mu.Unlock()
 	if wake {

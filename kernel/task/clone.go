@@ -296,6 +296,7 @@ func (t *Thread) linkProcess(n *Process, c *Thread, a *CloneArgs) error {
 	n.dumpable.Store(p.dumpable.Load())
 	n.personality.Store(p.personality.Load())
 	n.oomScoreAdj.Store(p.oomScoreAdj.Load())
+	n.coreFilter.Store(p.coreFilter.Load())
 	n.exe, n.program = shareExe(p.exe), p.program
 	switch {
 	case a.Flags&unix.CLONE_SIGHAND != 0:

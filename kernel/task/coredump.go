@@ -2,6 +2,7 @@ package task
 
 import (
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,16 @@ type coreDump struct {
 // minCore is the least RLIMIT_CORE with which a file is written.
 const minCore = 4096
 
+// mayDump says whether RLIMIT_CORE allows a core file. A program that reads it
+// is not limited, except by the 1 that such a program itself has: else one
+// that crashes would be dumped to another one, and so on.
+func mayDump(limit uint64, piped bool) bool {
+	if piped {
+		return limit != helperCore
+	}
+	return limit >= minCore
+}
+
 // dumpCore ends the process and writes a core file, if the limits and the
 // pattern say so and it does not end already. It reports whether that was so.
 func (t *Thread) dumpCore(sig int, si *SigInfo, crash *Crash) bool {
@@ -43,7 +54,8 @@ func (t *Thread) dumpCore(sig int, si *SigInfo, crash *Crash) bool {
 	if s := CorePattern.Load(); s != nil {
 		pattern = *s
 	}
-	if p.Limit(RlimitCore) < minCore || p.dumpable.Load() != 1 || pattern == "" || pattern[0] == '|' {
+	piped := pattern != "" && pattern[0] == '|'
+	if p.dumpable.Load() != 1 || pattern == "" || !mayDump(p.Limit(RlimitCore), piped) {
 		return false
 	}
 	p.mu.Lock()
@@ -65,7 +77,15 @@ func (t *Thread) dumpCore(sig int, si *SigInfo, crash *Crash) bool {
 	}
 	p.mu.Unlock()
 	t.work.And(^uint32(workInterrupt)) // writing must not be interrupted
-	ok := t.writeCore(t.coreName(pattern, sig), d, si)
+	var ok bool
+	if piped {
+		ok = t.pipeCore(pattern[1:], d, si)
+	} else if f := t.openCore(t.coreName(pattern, sig)); f != nil {
+		// Like Linux, what is over the limit is left out: there is a file.
+		t.writeCore(&coreFile{t: t, f: f, limit: p.Limit(RlimitCore)}, d, si)
+		f.Put()
+		ok = true
+	}
 	p.mu.Lock()
 	if ok {
 		p.exitStatus |= coreDumped
@@ -116,8 +136,19 @@ func (t *Thread) joinDump() {
 	}
 }
 
-// coreName expands the pattern.
+// coreName is what the pattern makes the name of the file.
 func (t *Thread) coreName(pattern string, sig int) string {
+	name, pid := t.expandCore(pattern, sig)
+	if !pid && CoreUsesPID.Load() {
+		name = append(name, '.')
+		name = strconv.AppendInt(name, int64(t.Process.tgid), 10)
+	}
+	return string(name)
+}
+
+// expandCore replaces what the pattern has in place of facts about the process
+// (core(5)), and says whether its number was among them.
+func (t *Thread) expandCore(pattern string, sig int) (name []byte, pid bool) {
 	p := t.Process
 	safe := func(s string) string {
 		b := []byte(s)
@@ -128,8 +159,6 @@ func (t *Thread) coreName(pattern string, sig int) string {
 		}
 		return string(b)
 	}
-	var name []byte
-	pid := false
 	for i := 0; i < len(pattern); i++ {
 		c := pattern[i]
 		if c != '%' {
@@ -178,16 +207,14 @@ func (t *Thread) coreName(pattern string, sig int) string {
 		case 'c':
 			name = strconv.AppendUint(name, p.Limit(RlimitCore), 10)
 			continue
+		case 'C':
+			n = int64(cpu.CurrentCPU())
 		default:
 			continue
 		}
 		name = strconv.AppendInt(name, n, 10)
 	}
-	if !pid && CoreUsesPID.Load() {
-		name = append(name, '.')
-		name = strconv.AppendInt(name, int64(p.tgid), 10)
-	}
-	return string(name)
+	return name, pid
 }
 
 // Types of notes in core files.
@@ -302,21 +329,53 @@ func coreFiles(b []byte, vmas []mm.VMAInfo) []byte {
 	return coreNote(b, "CORE", ntFile, append(append(data, table...), names...))
 }
 
-// coreSize is how much of a mapping the file holds (coredump_filter's default):
-// what the program has written, and the first page of ELF files.
-func coreSize(as *mm.AddressSpace, v *mm.VMAInfo) uint64 {
+// Bits of /proc/PID/coredump_filter (core(5)).
+const (
+	coreAnonPrivate = 1 << iota
+	coreAnonShared
+	coreFilePrivate
+	coreFileShared
+	coreELFHeaders
+	coreHugePrivate
+	coreHugeShared
+	coreDAXPrivate
+	coreDAXShared
+
+	coreFilterAll = 1<<iota - 1
+	coreFilterNew = coreAnonPrivate | coreAnonShared | coreELFHeaders | coreHugePrivate
+)
+
+// CoreFilter is /proc/PID/coredump_filter; SetCoreFilter changes it.
+func (p *Process) CoreFilter() uint32 { return p.coreFilter.Load() ^ coreFilterNew }
+
+// SetCoreFilter is described at CoreFilter.
+func (p *Process) SetCoreFilter(v uint32) { p.coreFilter.Store(v&coreFilterAll ^ coreFilterNew) }
+
+// coreSize is how much of a mapping the file holds.
+func coreSize(as *mm.AddressSpace, v *mm.VMAInfo, filter uint32) uint64 {
 	const dontDump = 0x4000000
-	size := uint64(v.End - v.Start)
+	whole := func(bit uint32) uint64 {
+		if filter&bit != 0 {
+			return uint64(v.End - v.Start)
+		}
+		return 0
+	}
 	switch {
-	case v.Flags&dontDump != 0:
-		return 0
 	case v.Name == "[vdso]":
-		return size
-	case v.Shared && v.Ino != 0, v.Name == "[vvar]":
+		return uint64(v.End - v.Start)
+	case v.Flags&dontDump != 0, v.Name == "[vvar]":
 		return 0
-	case v.Shared || as.Usage(v.Start, v.End).Anonymous != 0:
-		return size
-	case v.Ino == 0 || v.Offset != 0 || !v.Read:
+	case v.Shared && (v.Ino == 0 || strings.HasSuffix(v.Name, " (deleted)")):
+		return whole(coreAnonShared)
+	case v.Shared:
+		return whole(coreFileShared)
+	case filter&coreAnonPrivate != 0 && as.Usage(v.Start, v.End).Anonymous != 0: // it was written
+		return whole(coreAnonPrivate)
+	case v.Ino == 0:
+		return 0
+	case filter&coreFilePrivate != 0:
+		return whole(coreFilePrivate)
+	case filter&coreELFHeaders == 0 || v.Offset != 0 || !v.Read:
 		return 0
 	}
 	var magic [4]byte
@@ -326,16 +385,22 @@ func coreSize(as *mm.AddressSpace, v *mm.VMAInfo) uint64 {
 	return 0
 }
 
-// coreFile is the file as it is written. Like Linux, what is over the limit is
-// left out.
+// coreFile is the file as it is written, or the pipe to the program that
+// core_pattern names: that gets zeros for what a file has holes for.
 type coreFile struct {
 	t     *Thread
 	f     *vfs.File
 	limit uint64
+	piped bool
+	at    uint64 // how far a pipe is
 	err   error
 }
 
+// writeAt writes what comes next at or behind all that was written.
 func (w *coreFile) writeAt(b []byte, off uint64) {
+	if w.piped {
+		w.skip(off)
+	}
 	for len(b) > 0 && w.err == nil {
 		if off >= w.limit {
 			w.err = unix.EFBIG
@@ -343,10 +408,37 @@ func (w *coreFile) writeAt(b []byte, off uint64) {
 		}
 		buf := mm.KernelBuffer(b[:min(uint64(len(b)), w.limit-off)])
 		var n int
-		if n, w.err = w.f.Pwrite(w.t, &buf, int64(off)); n <= 0 && w.err == nil {
+		if w.piped {
+			n, w.err = w.f.Write(w.t, &buf)
+		} else {
+			n, w.err = w.f.Pwrite(w.t, &buf, int64(off))
+		}
+		if n <= 0 && w.err == nil {
 			w.err = unix.EIO
 		}
 		b, off = b[max(n, 0):], off+uint64(max(n, 0))
+		w.at = off
+	}
+}
+
+// skip writes zeros into a pipe up to an offset.
+func (w *coreFile) skip(off uint64) {
+	var zeros []byte
+	for w.at < off && w.err == nil {
+		if zeros == nil {
+			zeros = make([]byte, mm.PageSize)
+		}
+		w.writeAt(zeros[:min(off-w.at, mm.PageSize)], w.at)
+	}
+}
+
+// end makes the file as long as it says it is: it may end with a hole.
+func (w *coreFile) end(size uint64) {
+	switch {
+	case w.piped:
+		w.skip(size)
+	case w.err == nil && size <= w.limit:
+		_ = w.f.Truncate(w.t, int64(size))
 	}
 }
 
@@ -361,13 +453,8 @@ func (t *Thread) openCore(name string) *vfs.File {
 	return f
 }
 
-// writeCore writes the file and reports whether there is one.
-func (t *Thread) writeCore(name string, d *coreDump, si *SigInfo) bool {
-	f := t.openCore(name)
-	if f == nil {
-		return false
-	}
-	defer f.Put()
+// writeCore writes the file.
+func (t *Thread) writeCore(w *coreFile, d *coreDump, si *SigInfo) {
 	p := t.Process
 	as := t.mem
 	vmas := as.AppendVMAs(nil)
@@ -412,6 +499,7 @@ func (t *Thread) writeCore(name string, d *coreDump, si *SigInfo) bool {
 	off = (off + uint64(len(notes)) + mm.PageSize - 1) &^ (mm.PageSize - 1)
 	first := off
 	sizes := make([]uint64, len(vmas))
+	filter := p.CoreFilter()
 	for i := range vmas {
 		v := &vmas[i]
 		flags := uint32(0)
@@ -420,21 +508,17 @@ func (t *Thread) writeCore(name string, d *coreDump, si *SigInfo) bool {
 				flags |= 1 << bit
 			}
 		}
-		sizes[i] = coreSize(as, v)
+		sizes[i] = coreSize(as, v, filter)
 		segment(segmentLoad, flags, off, uint64(v.Start), sizes[i], uint64(v.End-v.Start), mm.PageSize)
 		off += sizes[i]
 	}
-	w := &coreFile{t: t, f: f, limit: p.Limit(RlimitCore)}
 	w.writeAt(append(head, notes...), 0)
 	end := first
 	for i := range vmas {
 		w.writePages(as, &vmas[i], sizes[i], end)
 		end += sizes[i]
 	}
-	if w.err == nil && end <= w.limit {
-		_ = f.Truncate(t, int64(end)) // it may end with a hole
-	}
-	return true
+	w.end(end)
 }
 
 // writePages writes the pages of a mapping that exist; the others are holes.

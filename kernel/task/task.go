@@ -88,7 +88,8 @@ type Process struct {
 	dumpable    atomic.Int32
 	personality atomic.Uint32
 	oomScoreAdj atomic.Int32
-	oomTried    bool // killed for its memory without avail (oom.mu)
+	oomTried    bool          // killed for its memory without avail (oom.mu)
+	coreFilter  atomic.Uint32 // /proc/PID/coredump_filter, exclusive or'ed with its default
 }
 
 type processState uint8

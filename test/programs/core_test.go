@@ -26,6 +26,61 @@ empty: signal 11 core 0 code 2
 			t.Errorf("%q, want %q; stderr %q", got.stdout, want, got.stderr)
 		}
 	})
+	t.Run("pipes", func(t *testing.T) {
+		// As on Linux 6.18, where the program changes what the whole machine does.
+		const want = `filter 00000033
+5 0000007f
+-1 -1 6 000001ff
+child 000001ff
+000001ff
+pipe: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 1 of all!!!! 1 of a file! 0 file's own 0 headers 1
+there 1
+nothing: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 0 of all!!!! 0 of a file! 0 file's own 0 headers 0
+there 1
+private: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 1 of all!!!! 0 of a file! 0 file's own 0 headers 0
+there 1
+shared: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 0 of all!!!! 1 of a file! 0 file's own 0 headers 0
+there 1
+files: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 0 of all!!!! 0 of a file! 1 file's own 0 headers 0
+there 1
+shared files: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 0 of all!!!! 0 of a file! 0 file's own 1 headers 0
+there 1
+headers: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 0 of all!!!! 0 of a file! 0 file's own 0 headers 1
+there 1
+all: signal 11 core 1
+[PID][PID][PID][0:0][11][a b!c][%][x][1][0]
+uid 0 0 cwd / limit 1 1 0 2 -1 environment 0
+type 4 whole 1 anonymous! 1 of all!!!! 1 of a file! 1 file's own 1 headers 0
+there 1
+no program: signal 11 core 0
+does not read: signal 11 core 1
+no name: signal 11 core 0
+`
+		program := compile(t, "gcc", "corepipes.c", "corepipes", "-O1")
+		got := execute(t, "", tools.husk, "run", "--cpus", "2", program)
+		sameLines(t, got.stdout, want)
+	})
 	t.Run("gdb", func(t *testing.T) {
 		gdb, err := exec.LookPath("gdb")
 		if err != nil {

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"encoding/binary"
+	"math"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -379,6 +380,22 @@ func showChildren(t *text, c vfs.Caller, s subject) error {
 		t.I(n)
 		t.C(' ')
 	}
+	return nil
+}
+
+// coredump_filter says which mappings a core file holds.
+func showCoreFilter(t *text, c vfs.Caller, s subject) error {
+	t.X(uint64(process(s).CoreFilter()), 8)
+	t.C('\n')
+	return nil
+}
+
+func storeCoreFilter(c vfs.Caller, s subject, value string) error {
+	v, err := pseudo.ParseInt(value)
+	if err != nil || v < 0 || v > math.MaxUint32 {
+		return unix.EINVAL
+	}
+	process(s).SetCoreFilter(uint32(v))
 	return nil
 }
 

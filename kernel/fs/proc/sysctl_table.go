@@ -68,7 +68,7 @@ kernel/bootloader_version                    444 is 0
 kernel/cad_pid                               600 set 1 1..32768
 kernel/cap_last_cap                          444 is 40
 kernel/core_pattern                          special
-kernel/core_pipe_limit                       644 set 0 0..int
+kernel/core_pipe_limit                       special
 kernel/core_uses_pid                         special
 kernel/ctrl-alt-del                          644 set 0
 kernel/dmesg_restrict                        644 set 1 0..1
@@ -321,6 +321,7 @@ var specials = []struct {
 	{"fs/mqueue/msgsize_max", pseudo.Entry{Knob: &pseudo.Knob{Min: 128, Max: 16 << 20, Words: []*int64{&mqueue.MsgSizeMax}}}},
 	{"fs/mqueue/queues_max", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Words: []*int64{&mqueue.QueuesMax}}}},
 	{"kernel/core_pattern", pseudo.Entry{Mode: 0o644, Show: showCorePattern, Store: storeCorePattern}},
+	{"kernel/core_pipe_limit", pseudo.Entry{Knob: &pseudo.Knob{Max: 1<<31 - 1, Words: []*int64{&task.CorePipeLimit}}}},
 	{"kernel/core_uses_pid", pseudo.Entry{Mode: 0o644, Show: showCoreUsesPID, Store: storeCoreUsesPID}},
 	{"kernel/domainname", pseudo.Entry{Mode: 0o644, Show: showDomainname, Store: storeDomainname}},
 	{"kernel/hostname", pseudo.Entry{Mode: 0o644, Show: showHostname, Store: storeHostname}},

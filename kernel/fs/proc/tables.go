@@ -51,7 +51,7 @@ var processEntry = pseudo.Entry{Mode: 0o555, Dir: &pseudo.Dir{Entries: []pseudo.
 	{Name: "oom_score_adj", Mode: 0o644, Show: showOOMScoreAdj, Store: storeOOMScoreAdj},
 	{Name: "loginuid", Mode: 0o644, Const: "4294967295", Store: storeNumber},
 	{Name: "sessionid", Const: "4294967295"},
-	{Name: "coredump_filter", Mode: 0o644, Const: "00000033\n", Store: storeNumber},
+	{Name: "coredump_filter", Mode: 0o644, Show: showCoreFilter, Store: storeCoreFilter},
 	{Name: "io", Mode: 0o400, Show: showIO, Special: &pseudo.Special{May: mayRead}},
 	{Name: "uid_map", Mode: 0o644, Const: idMap, Store: storeMap},
 	{Name: "gid_map", Mode: 0o644, Const: idMap, Store: storeMap},
