@@ -226,6 +226,7 @@ func Shmat(c vfs.Caller, id int, addr mm.Addr, flags uint32) (mm.Addr, error) {
 	shm.mu.Lock()
 	if err == nil {
 		s.Lpid = int32(c.TGID())
+		c.AddressSpace().Attached.Store(true)
 	}
 	gone := s.detached()
 	shm.mu.Unlock()
@@ -257,6 +258,21 @@ func Shmdt(c vfs.Caller, addr mm.Addr) error {
 		shm.mu.Unlock()
 	}
 	return err
+}
+
+// Leave notes that a process gives up its memory, and with it what segments it
+// has attached.
+func Leave(as *mm.AddressSpace, tgid int) {
+	if !as.Attached.Load() {
+		return
+	}
+	as.Files(func(m mm.Mappable) {
+		if s, ok := m.(*Segment); ok {
+			shm.mu.Lock()
+			s.Lpid = int32(tgid)
+			shm.mu.Unlock()
+		}
+	})
 }
 
 // ShmStatus serves IPC_STAT, SHM_STAT and SHM_STAT_ANY of shmctl(2).

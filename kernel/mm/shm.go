@@ -48,3 +48,14 @@ func (as *AddressSpace) Detach(a Addr, segment func(Mappable) (uint64, bool)) er
 	}
 	return nil
 }
+
+// Files calls f for the file of each mapping that has one.
+func (as *AddressSpace) Files(f func(Mappable)) {
+	as.mu.RLock()
+	defer as.mu.RUnlock()
+	for _, v := range as.vmas {
+		if v.file != nil {
+			f(v.file)
+		}
+	}
+}

@@ -39,6 +39,9 @@ type AddressSpace struct {
 	// Membarrier holds the MEMBARRIER_CMD_REGISTER_* commands that were given.
 	Membarrier atomic.Uint32
 
+	// Attached is set once a segment of shared memory was mapped.
+	Attached atomic.Bool
+
 	prevSpace, nextSpace *AddressSpace // guarded by spaces.mu
 
 	nearTables [nears]near // see pde
@@ -135,6 +138,7 @@ func (as *AddressSpace) Fork() (*AddressSpace, error) {
 	}
 	child.Limits.copyFrom(&as.Limits)
 	child.Membarrier.Store(as.Membarrier.Load())
+	child.Attached.Store(as.Attached.Load())
 	as.mu.Lock()
 	if !as.mayCommitFork() {
 		as.mu.Unlock()

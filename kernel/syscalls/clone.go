@@ -137,12 +137,37 @@ func (t Thread) unshare(flags uint64) error {
 	return nil
 }
 
-// setns serves setns(2): no descriptor refers to a namespace.
+// Namespace is what an open file of /proc/PID/ns is besides.
+type Namespace interface {
+	Namespace() uint32 // its CLONE_NEW flag
+}
+
+// setns serves setns(2). There is one namespace of each kind, which everybody
+// is in: to enter it changes nothing, but the errors are Linux's.
 func (t Thread) setns(fd, nstype int32) error {
+	const kinds = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+		unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
 	f, err := t.Files().Get(int(fd))
 	if err != nil {
 		return err
 	}
-	f.Put()
-	return unix.EINVAL
+	defer f.Put()
+	enter := uint32(nstype)
+	if n, ok := f.Ops.(Namespace); ok {
+		if enter != 0 && enter != n.Namespace() {
+			return unix.EINVAL
+		}
+		enter = n.Namespace()
+	} else if _, err := task.PIDFDProcess(f); err != nil || enter == 0 || enter&^kinds != 0 {
+		return unix.EINVAL
+	}
+	switch {
+	case enter&unix.CLONE_NEWUSER != 0:
+		return unix.EINVAL // nobody enters the one he is in: it would give capabilities
+	case !t.Cred().Has(unix.CAP_SYS_ADMIN):
+		return unix.EPERM
+	case enter&unix.CLONE_NEWNS != 0 && t.FS().Shared(), enter&unix.CLONE_NEWTIME != 0 && len(t.Process.Threads()) > 1:
+		return unix.EINVAL
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"husk/kernel/abi"
 	"husk/kernel/cred"
+	"husk/kernel/ipc"
 	"husk/kernel/loader"
 	"husk/kernel/mm"
 	"husk/kernel/vfs"
@@ -139,6 +140,7 @@ func (t *Thread) Exec(f *vfs.File, path string, hidden bool, argv, envp []string
 	p.deletePosixTimers()
 	t.recalc()
 	p.mu.Unlock()
+	ipc.Leave(oldMem, p.tgid)
 	oldMem.Put()
 	putExe(oldExe)
 	t.debug = nil

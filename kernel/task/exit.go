@@ -3,6 +3,7 @@ package task
 import (
 	"golang.org/x/sys/unix"
 
+	"husk/kernel/ipc"
 	"husk/kernel/mm"
 	"husk/kernel/wait"
 	"husk/spec"
@@ -97,6 +98,7 @@ func (t *Thread) exit() {
 		p.mem, p.exe = nil, nil
 		p.reaped.maxRSS = max(p.reaped.maxRSS, peakRSS(as))
 		p.mu.Unlock()
+		ipc.Leave(as, p.tgid)
 		as.Put()
 		putExe(exe)
 	}

@@ -42,6 +42,25 @@ func sameLines(t *testing.T, got, want string) {
 	}
 }
 
+// TestNamespacesAreOneOfEachKind enters them as Linux lets one, and leaves none.
+func TestNamespacesAreOneOfEachKind(t *testing.T) {
+	program := compile(t, "gcc", "namespaces.c", "namespaces")
+	const leave = `unshare(CLONE_NEWNS) = -1 EINVAL
+unshare(CLONE_NEWNET | CLONE_NEWPID) = -1 EINVAL
+unshare(CLONE_NEWUSER) = -1 EINVAL
+syscall(SYS_clone, CLONE_NEWUTS | 17, 0, 0, 0, 0) = -1 EINVAL
+`
+	got := execute(t, "", tools.husk, "run", program, "leave")
+	if !strings.HasSuffix(got.stdout, leave) {
+		t.Errorf("%q, want an end of %q", got.stdout, leave)
+	}
+	want := execute(t, "", program)
+	if !strings.Contains(want.stdout, "uts\nsetns(f, 0) = 0 \n") {
+		t.Skip("we may not enter our own namespaces here")
+	}
+	sameLines(t, strings.TrimSuffix(got.stdout, leave), want.stdout)
+}
+
 // TestFirstProcessIsKeptFromSignalsOfOthers has other processes send process 1
 // what would end it: as on Linux it does not see what it has no handler for.
 func TestFirstProcessIsKeptFromSignalsOfOthers(t *testing.T) {

@@ -82,6 +82,9 @@ type nsFile struct {
 	which int
 }
 
+// Namespace implements syscalls.Namespace: the CLONE_NEW flag of its kind.
+func (o nsFile) Namespace() uint32 { return uint32(namespaces[o.which].clone) }
+
 const (
 	nsGetUserns   = 0xb701
 	nsGetParent   = 0xb702

@@ -525,12 +525,31 @@ static void table(const char *name, int columns) {
 	fclose(f);
 }
 
+// attached shows who touched a segment last.
+static void attached(void) {
+	puts("== last process");
+	struct shmid_ds d;
+	int id = shmget(IPC_PRIVATE, 4096, 0600), pid;
+#define LAST(...) do { fflush(stdout); if (!(pid = fork())) { __VA_ARGS__; _exit(0); } waitpid(pid, 0, 0); shmctl(id, IPC_STAT, &d); \
+	printf("%s: child %d self %d none %d\n", #__VA_ARGS__, d.shm_lpid == pid, d.shm_lpid == getpid(), !d.shm_lpid); } while (0)
+	LAST();
+	void *at = shmat(id, 0, 0);
+	LAST(pause);
+	LAST(shmdt(at));
+	LAST(execl("/bin/true", "true", (char *)0));
+	LAST(kill(getpid(), SIGKILL));
+	shmdt(at);
+	LAST();
+	shmctl(id, IPC_RMID, 0);
+}
+
 int main(void) {
 	unshare(CLONE_NEWIPC); // where it can: nobody else's objects, and the usual limits
 	setvbuf(stdout, 0, _IOLBF, 0);
 	shared();
 	semaphores();
 	messages();
+	attached();
 	puts("== tables");
 	int a = shmget(0x123, 5000, IPC_CREAT | 0640), b = semget(-3, 7, IPC_CREAT | 0600), c = msgget(0x125, IPC_CREAT | 0666);
 	table("shm", 28);
