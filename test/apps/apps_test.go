@@ -33,10 +33,12 @@ func heavy(t *testing.T) {
 	}
 }
 
-// machine is where scripts run: here when it has no CPUs.
+// machine is where scripts run: here when it has no CPUs. starter, if there is
+// one, is what screens.sh starts programs with.
 type machine struct {
-	cpus   int
-	memory string
+	cpus    int
+	memory  string
+	starter string
 }
 
 // run runs the scripts and gives what each printed. Both sides have the same
@@ -48,6 +50,9 @@ func (m machine) run(t *testing.T, patience time.Duration, scripts ...string) ma
 		t.Fatal(err)
 	}
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/tmp", "LC_ALL=C.UTF-8", "TERM=dumb", "TZ=UTC", "SHELL=/bin/sh"}
+	if m.starter != "" {
+		env = append(env, "RUN="+m.starter)
+	}
 	args := append([]string{"env", "-i"}, env...)
 	args = append(append(args, "bash", filepath.Join(dir, "run.sh")), scripts...)
 	if m.cpus > 0 {
@@ -90,8 +95,12 @@ func (m machine) compare(t *testing.T, patience time.Duration, scripts ...string
 	t.Helper()
 	bin := husk(t)
 	_ = exec.Command(bin, "run", "true").Run() // says once which accelerator it found
-	want := machine{}.run(t, patience, scripts...)
-	got := m.run(t, patience, scripts...)
+	same(t, scripts, machine{}.run(t, patience, scripts...), m.run(t, patience, scripts...))
+}
+
+// same compares what scripts printed.
+func same(t *testing.T, scripts []string, want, got map[string]string) {
+	t.Helper()
 	for _, s := range scripts {
 		if _, ok := want[s]; !ok {
 			t.Errorf("%s: nothing natively", s)
@@ -114,30 +123,30 @@ func difference(want, got string) string {
 }
 
 func TestShellsInterpretersAndGit(t *testing.T) {
-	machine{1, "512M"}.compare(t, 3*time.Minute, "words.sh", "words.dash", "jobs.sh", "perl.pl", "git.sh")
+	machine{cpus: 1, memory: "512M"}.compare(t, 3*time.Minute, "words.sh", "words.dash", "jobs.sh", "perl.pl", "git.sh")
 }
 
 func TestJobControlOnATerminal(t *testing.T) {
 	if _, err := exec.LookPath("/usr/bin/python3"); err != nil {
 		t.Skip(err)
 	}
-	machine{2, "512M"}.compare(t, 3*time.Minute, "jobs_tty.py")
+	machine{cpus: 2, memory: "512M"}.compare(t, 3*time.Minute, "jobs_tty.py")
 }
 
 func TestMakeAndGCCBuildAProject(t *testing.T) {
-	machine{2, "1G"}.compare(t, 4*time.Minute, "build.sh")
+	machine{cpus: 2, memory: "1G"}.compare(t, 4*time.Minute, "build.sh")
 }
 
 func TestMakeOnOneAndFourProcessors(t *testing.T) {
 	heavy(t)
 	for _, n := range []int{1, 4} {
-		machine{n, "1G"}.compare(t, 10*time.Minute, "build.sh")
+		machine{cpus: n, memory: "1G"}.compare(t, 10*time.Minute, "build.sh")
 	}
 }
 
 func TestPythonStartsProcesses(t *testing.T) {
 	heavy(t)
-	machine{2, "1G"}.compare(t, 5*time.Minute, "python.py")
+	machine{cpus: 2, memory: "1G"}.compare(t, 5*time.Minute, "python.py")
 }
 
 func TestScreensInTmux(t *testing.T) {
@@ -145,10 +154,25 @@ func TestScreensInTmux(t *testing.T) {
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Skip(err)
 	}
-	machine{2, "512M"}.compare(t, 5*time.Minute, "screens.sh")
+	machine{cpus: 2, memory: "512M"}.compare(t, 5*time.Minute, "screens.sh")
+}
+
+// TestScreensOnOurTerminal has tmux outside as the terminal of husk run -it.
+func TestScreensOnOurTerminal(t *testing.T) {
+	heavy(t)
+	if _, err := exec.LookPath("tmux"); err != nil {
+		t.Skip(err)
+	}
+	bin := husk(t)
+	_ = exec.Command(bin, "run", "true").Run()
+	const env = "TERM=$TERM LC_ALL=$LC_ALL HOME=$PWD SHELL=$SHELL"
+	start := bin + " run -it -m 512M -r / -w $PWD -v $PWD:$PWD -e " + strings.ReplaceAll(env, " ", " -e ") + " --"
+	scripts := []string{"screens.sh"}
+	same(t, scripts, machine{starter: "env " + env}.run(t, 5*time.Minute, scripts...),
+		machine{starter: start}.run(t, 10*time.Minute, scripts...))
 }
 
 func TestPostgreSQL(t *testing.T) {
 	heavy(t)
-	machine{2, "1G"}.compare(t, 8*time.Minute, "postgres.sh")
+	machine{cpus: 2, memory: "1G"}.compare(t, 8*time.Minute, "postgres.sh")
 }

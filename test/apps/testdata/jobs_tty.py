@@ -31,13 +31,27 @@ class Shell:
     def type(self, text):
         os.write(self.fd, text.encode())
 
-    # do gives what a line prints, without its echo, the prompt, and pids.
-    def do(self, line, keys='', after=None):
-        self.type('echo; ' + line + ('' if line.endswith('&') else ';') + ' echo "<$?>"\n')
-        if after:
-            self.until(after)
-        if keys:
+    # waits until this many processes of a name have the terminal: only then do
+    # keys reach them and not the shell.
+    def waits(self, name, n=1):
+        for _ in range(1200):
+            group, found = os.tcgetpgrp(self.fd), 0
+            for pid in filter(str.isdigit, os.listdir('/proc')):
+                try:
+                    comm, rest = open('/proc/%s/stat' % pid).read().split(' (', 1)[1].rsplit(') ', 1)
+                except OSError:
+                    continue
+                found += group != self.pid and comm == name and int(rest.split()[2]) == group
+            if found == n:
+                return
             time.sleep(0.05)
+        print('never in the foreground:', name); sys.exit(1)
+
+    # do gives what a line prints, without its echo, the prompt, and pids.
+    def do(self, line, keys=''):
+        self.type('echo; ' + line + ('' if line.endswith('&') else ';') + ' echo "<$?>"\n')
+        if keys:
+            self.waits(line.split()[0])
             self.type(keys)
         out = self.until(r'<\d+>\r\n(?:.*\n)*\$ $')
         out = out[out.find('\n') + 1:]
@@ -64,20 +78,20 @@ for argv in (['bash', '--norc', '-i'], ['dash', '-i']):
     s = Shell(*argv)
     show('===', argv[0])
     bash = argv[0] == 'bash'
-    s.type('sleep 1000\n'); time.sleep(0.3); s.type('\x1a'); s.until(r'Stopped.*\n.*\$ $')
+    s.type('sleep 1000\n'); s.waits('sleep'); s.type('\x1a'); s.until(r'Stopped.*\n.*\$ $')
     show(s.poll('jobs', r'\[1\] ?\+ +Stopped.*sleep 1000'))
     s.do('bg'); show(s.poll('jobs', r'\[1\] ?\+ +Running +sleep 1000'))
-    s.type('fg\n'); s.until('sleep 1000\r\n'); time.sleep(0.3); s.type('\x03'); s.until(r'\$ $')
+    s.type('fg\n'); s.until('sleep 1000\r\n'); s.waits('sleep'); s.type('\x03'); s.until(r'\$ $')
     show(s.status())
     # A reader in the background stops, and goes on in the foreground.
     s.do('cat &'); show(s.poll('jobs', r'\[1\] ?\+ +Stopped.*cat'))
-    s.type('fg\n'); s.until('cat\r\n'); time.sleep(0.2); s.type('typed\n'); s.until('typed\r\ntyped\r\n'); s.type('\x04'); s.until(r'\$ $')
+    s.type('fg\n'); s.until('cat\r\n'); s.waits('cat'); s.type('typed\n'); s.until('typed\r\ntyped\r\n'); s.type('\x04'); s.until(r'\$ $')
     # So does a writer when the terminal wants it.
     s.do('stty tostop'); s.do('/bin/echo written &'); show(s.poll('jobs', r'\[1\] ?\+ +Stopped.*written'))
     s.type('fg\n'); show(re.search('written\r\n', s.until('\nwritten\r\n(?s:.*)\\$ $')) is not None); s.do('stty -tostop')
     # Ctrl-C ends a pipeline, Ctrl-\ a program.
-    s.type('cat | cat\n'); time.sleep(0.3); s.type('\x03'); s.until(r'\$ $'); show(s.status())
-    s.type('sleep 1001\n'); time.sleep(0.3); s.type('\x1c'); s.until(r'\$ $'); show(s.status())
+    s.type('cat | cat\n'); s.waits('cat', 2); s.type('\x03'); s.until(r'\$ $'); show(s.status())
+    s.type('sleep 1001\n'); s.waits('sleep'); s.type('\x1c'); s.until(r'\$ $'); show(s.status())
     # Two jobs: the marks follow.
     s.do('sleep 1002 &'); s.do('sleep 1003 &'); show(s.poll('jobs', r'\[1\] ?- +Running +sleep 1002')); show(s.poll('jobs', r'\[2\] ?\+ +Running +sleep 1003'))
     s.do('kill %1'); s.poll('jobs', r'^(?!.*1002)'); show(s.poll('jobs', r'\[2\] ?\+ +Running'))
