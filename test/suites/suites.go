@@ -140,7 +140,7 @@ func (r *Report) Print(w io.Writer) {
 	for _, s := range r.Suites {
 		passed, expected = passed+s.Passed, expected+s.Expected
 		note := ""
-		if s.Native.Ended != s.Husk.Ended {
+		if s.Native.Ended != s.Husk.Ended && s.Native.Ended != "" {
 			note = s.Husk.Ended + "; natively " + s.Native.Ended
 		}
 		fmt.Fprintf(w, "%-28s %8d %8d %9.1fs %9.1fs  %s\n", s.Name, s.Passed, s.Expected,

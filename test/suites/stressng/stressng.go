@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // Classes are the classes of stressors that exercise what husk has.
-var Classes = []string{"scheduler", "interrupt", "pipe", "memory", "cpu", "os"}
+var Classes = []string{"scheduler", "interrupt", "signal", "pipe", "memory", "cpu", "os"}
 
 // unfit are stressors that are left out on both sides: those that act on the
 // whole machine, which natively is somebody's, and those that stress-ng itself
@@ -49,14 +50,13 @@ func Suites(classes []string, o Options) ([]suites.Suite, error) {
 	var list []suites.Suite
 	seen := map[string]bool{}
 	for _, class := range classes {
-		out, err := exec.Command("stress-ng", "--class", class+"?").CombinedOutput()
-		_, names, ok := strings.Cut(string(out), "stressors: ")
-		if !ok {
-			return nil, fmt.Errorf("stress-ng --class %s?: %v: %s", class, err, out)
+		names, err := stressors(class)
+		if err != nil {
+			return nil, err
 		}
 		args := []string{"/bin/sh", "-c", script, "sh", strconv.Itoa(o.Seconds)}
 		n := len(args)
-		for _, name := range strings.Fields(names) {
+		for _, name := range names {
 			if seen[name] || unfit[name] || !o.wants(name) {
 				continue
 			}
@@ -81,6 +81,21 @@ func Suites(classes []string, o Options) ([]suites.Suite, error) {
 		})
 	}
 	return list, nil
+}
+
+// stressors lists those of a class. Old versions have no class "signal".
+func stressors(class string) ([]string, error) {
+	out, err := exec.Command("stress-ng", "--class", class+"?").CombinedOutput()
+	if _, names, ok := strings.Cut(string(out), "stressors: "); ok {
+		return strings.Fields(names), nil
+	}
+	if class != "signal" {
+		return nil, fmt.Errorf("stress-ng --class %s?: %v: %s", class, err, out)
+	}
+	list, err := stressors("interrupt")
+	return slices.DeleteFunc(list, func(name string) bool {
+		return !strings.HasPrefix(name, "sig") && name != "kill"
+	}), err
 }
 
 func (o *Options) wants(name string) bool { return len(o.Only) == 0 || contains(o.Only, name) }

@@ -22,14 +22,19 @@ func main() {
 	flag.IntVar(&r.Batch, "batch", 10, "suites a boot")
 	flag.IntVar(&r.Repeat, "repeat", 3, "how often to go on behind a test that ends its suite")
 	flag.StringVar(&r.Logs, "logs", "", "directory for the outputs")
+	flag.StringVar(&r.Known, "native", "", "directory that -logs of an earlier run has filled: what ran natively then is not run again")
 	build := flag.String("build", "build/suites", "directory for what is built")
 	exceptions := flag.String("exceptions", "test/suites/exceptions.txt", "the tests that need not pass")
 	kinds := flag.String("kinds", "go,go-cgo,cpython,stress-ng", "the suites: go, go-cgo, cpython, stress-ng")
 	only := flag.String("only", "", "only these suites of each kind, separated by commas: os,os/exec")
 	long := flag.Bool("long", false, "long tests as well")
 	run := flag.String("run", "", "only tests that match: what go test -run has; for cpython names with wildcards, for stress-ng names, separated by commas")
+	stress := stressng.Options{}
+	flag.IntVar(&stress.Seconds, "seconds", 5, "how long each of stress-ng's stressors runs")
 	flag.Parse()
-	ok, err := sweep(r, strings.Split(*kinds, ","), *only, *build, *exceptions, gostd.Options{Build: *build, Long: *long, Run: *run})
+	stress.Only = patterns(*run)
+	ok, err := sweep(r, strings.Split(*kinds, ","), *only, *build, *exceptions,
+		gostd.Options{Build: *build, Long: *long, Run: *run}, stress)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
 	}
@@ -39,9 +44,9 @@ func main() {
 }
 
 // cgoPackages are those whose tests differ when C takes part.
-var cgoPackages = []string{"os", "os/exec", "os/signal", "os/user", "runtime", "syscall", "time", "plugin"}
+var cgoPackages = []string{"os", "os/exec", "os/signal", "os/user", "runtime", "syscall", "time", "plugin", "io", "bufio", "internal/poll", "context"}
 
-func sweep(r *suites.Runner, kinds []string, only, build, exceptions string, o gostd.Options) (bool, error) {
+func sweep(r *suites.Runner, kinds []string, only, build, exceptions string, o gostd.Options, stress stressng.Options) (bool, error) {
 	var list []suites.Suite
 	for _, kind := range kinds {
 		packages := gostd.Packages
@@ -65,7 +70,7 @@ func sweep(r *suites.Runner, kinds []string, only, build, exceptions string, o g
 		case "cpython":
 			more, err = cpython.Suites(packages, build, patterns(o.Run)...)
 		case "stress-ng":
-			more, err = stressng.Suites(packages, stressng.Options{Seconds: 2, Only: patterns(o.Run)})
+			more, err = stressng.Suites(packages, stress)
 		default:
 			more, err = gostd.Suites(packages, o)
 		}
