@@ -266,10 +266,18 @@ func TestBehavesAsLinux(t *testing.T) {
 	}
 	for seed := range seeds {
 		got, want := run(newOurs(t), seed, 100), run(newTheirs(t), seed, 100)
-		for settleTime = 400; got != want && settleTime < 60000; settleTime *= 5 {
-			want = run(newTheirs(t), seed, 100) // the host may have been busy
+		// Linux passes on what is typed in its own time, when the host is busy.
+		// It differs if it says the same thing twice.
+		agreed := false
+		for settleTime = 400; got != want && !agreed && settleTime < 300000; settleTime *= 5 {
+			again := run(newTheirs(t), seed, 100)
+			agreed, want = again == want, again
 		}
 		settleTime = 400
+		if got != want && !agreed {
+			t.Logf("seed %d: the host is too busy to compare with", seed)
+			continue
+		}
 		if got == want {
 			continue
 		}
