@@ -14,7 +14,7 @@ export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run test lint bench compat apps suites test-packages clean help qemu fast embed FORCE
+.PHONY: all run test lint bench compat apps suites test-packages nightly net clean help qemu fast embed FORCE
 
 all: bin/husk ## build bin/husk, the command with the kernel inside it
 
@@ -90,8 +90,11 @@ PACKAGES ?= all
 test-packages: all qemu ## make every package of the catalogue and run it (PACKAGES=nginx,redis-server)
 	HUSK_PACKAGES=$(PACKAGES) HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 90m -v ./test/packages
 
-nightly: all qemu fuzz apps ## fuzzing, applications, torture at full length, 200 boots
+nightly: all qemu fuzz apps net ## fuzzing, applications, the network, torture at full length, 200 boots
 	HUSK_NIGHTLY=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 60m -v ./test/torture
+
+net: all qemu ## the tests of the network at full length; as root with taps and bridges as well
+	HUSK_NIGHTLY=1 HUSK=$(CURDIR)/bin/husk $(GO) test -count=1 -timeout 60m -v ./test/net
 
 clean: ## remove what was built
 	rm -rf bin build host/embedded/files/*.elf

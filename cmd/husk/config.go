@@ -114,13 +114,16 @@ func (s *settings) all(c *config.Config) {
 }
 
 func (s *settings) network(n *config.Network) {
-	s.set("net", n.Mode)
 	ip := n.IP
 	if ip != "" && !strings.Contains(ip, "/") && n.Netmask != "" {
 		ip += "/" + n.Netmask
 	}
-	s.set("ip", ip, n.IPv6)
-	s.set("gateway", n.Gateway)
+	// These are lists, but what the command line says is meant instead.
+	for flag, values := range map[string][]string{"net": {n.Mode}, "ip": {ip, n.IPv6}, "gateway": {n.Gateway}} {
+		if !s.flags.Changed(flag) {
+			s.set(flag, values...)
+		}
+	}
 	s.set("mac", n.MAC)
 	s.set("dns", n.DNS...)
 }

@@ -59,7 +59,7 @@ type Config struct {
 
 // Network is how a machine is connected.
 type Network struct {
-	Mode    string   `yaml:"mode,omitempty" doc:"user, tap[=NAME], bridge[=NAME] or none."`
+	Mode    string   `yaml:"mode,omitempty" doc:"user, passt, tap[=NAME], bridge=NAME, socket=PATH or none; see docs/network.md."`
 	IP      string   `yaml:"ip,omitempty" doc:"The machine's address, with /PREFIX unless netmask says it."`
 	Netmask string   `yaml:"netmask,omitempty" doc:"The network's mask, as 255.255.255.0."`
 	Gateway string   `yaml:"gateway,omitempty" doc:"The way out."`

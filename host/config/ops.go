@@ -299,7 +299,7 @@ func (o *opsConfig) network(c *Config) {
 	case bridge != "":
 		c.Net.Mode = "bridge=" + bridge
 	case r.Bridged:
-		c.Net.Mode = "bridge"
+		c.Net.Mode = "bridge=br0" // OPS's name for it
 	}
 	if a, err := netip.ParseAddr(c.Net.IP); c.Net.IP != "" && err == nil && a.Is4() && c.Net.Netmask == "" {
 		c.Net.Netmask = "255.255.255.0" // what OPS takes it to be

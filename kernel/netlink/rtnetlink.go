@@ -82,6 +82,10 @@ func routeGet(r *request) error {
 }
 
 func routeDump(r *request) error {
+	if r.typ == unix.RTM_GETADDR || r.typ == unix.RTM_GETROUTE {
+		// Who lists addresses may take what there is for all there will be.
+		_ = inet.Settle(r.c, true)
+	}
 	switch r.typ {
 	case unix.RTM_GETLINK:
 		return dumpLinks(r)

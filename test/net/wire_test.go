@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // wire is a network that the test plays itself, and that needs no privilege:
@@ -39,6 +41,9 @@ type wire struct {
 	// Of 1000 frames so many are lost, and so many come later than those
 	// behind them.
 	lose, delay int
+
+	// Frames of these ports of the wire's stack are dropped.
+	cut map[uint16]bool
 
 	lease    uint32 // seconds that the DHCP server grants
 	requests chan bool
@@ -154,7 +159,7 @@ func (w *wire) serve(p *port) {
 		if w.router && solicits(frame) {
 			p.send(advertisement())
 		}
-		if w.lost() {
+		if w.lost(frame) {
 			continue
 		}
 		w.forward(p, frame)
@@ -164,10 +169,10 @@ func (w *wire) serve(p *port) {
 	}
 }
 
-func (w *wire) lost() bool {
+func (w *wire) lost(frame []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.rand.Intn(1000) < w.lose
+	return w.rand.Intn(1000) < w.lose || len(frame) > 38 && frame[23] == 6 && w.cut[binary.BigEndian.Uint16(frame[36:])]
 }
 
 // forward gives a frame to all machines but the one it is from.
@@ -175,7 +180,7 @@ func (w *wire) forward(from *port, frame []byte) {
 	w.mu.Lock()
 	list := w.ports
 	late := w.rand.Intn(1000) < w.delay
-	lost := from == nil && w.rand.Intn(1000) < w.lose
+	lost := from == nil && (w.rand.Intn(1000) < w.lose || len(frame) > 38 && frame[23] == 6 && w.cut[binary.BigEndian.Uint16(frame[34:])])
 	w.mu.Unlock()
 	for _, p := range list {
 		if p == from || lost {
@@ -306,6 +311,29 @@ func (w *wire) dial(port uint16) (*gonet.TCPConn, error) {
 	return gonet.DialContextTCP(ctx, w.stack, tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFrom4(offered), Port: port}, ipv4.ProtocolNumber)
 }
 
+// reset connects to the machine and resets the connection, with data on its
+// way.
+func (w *wire) reset(port uint16) {
+	w.t.Helper()
+	var q waiter.Queue
+	entry, ready := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventErr | waiter.EventHUp)
+	q.EventRegister(&entry)
+	ep, err := w.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, &q)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := ep.Connect(tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFrom4(offered), Port: port}); err != nil {
+		if _, ok := err.(*tcpip.ErrConnectStarted); !ok {
+			w.t.Fatal(err)
+		}
+	}
+	<-ready
+	if _, err := ep.Write(bytes.NewReader([]byte("hello")), tcpip.WriteOptions{}); err != nil {
+		w.t.Error(err)
+	}
+	ep.Abort()
+}
+
 // exchange sends n bytes to a port of the machine and expects them back.
 func (w *wire) exchange(port uint16, n int) {
 	w.t.Helper()
@@ -378,8 +406,80 @@ func TestDataSurvivesLossAndReordering(t *testing.T) {
 	if !b.expect("listening") {
 		return
 	}
-	w.exchange(9, 200000)
+	w.exchange(9, size(200000, 20<<20))
 	w.tell(9)
 	b.expect("told")
 	b.end()
+}
+
+// size is n, or more in the nightly run.
+func size(n, nightly int) int {
+	if os.Getenv("HUSK_NIGHTLY") != "" {
+		return nightly
+	}
+	return n
+}
+
+// TestPeersThatMisbehave has one that reads slowly, one that is gone without
+// a word, and a storm of resets; the others are served all the same.
+func TestPeersThatMisbehave(t *testing.T) {
+	w := newWire(t, 1500)
+	w.cut = map[uint16]bool{}
+	b := start(t, []string{"--net", "socket=" + w.path, "--ip", "10.6.0.50/24"}, "tcp:9", "until-told")
+	if !b.expect("listening") {
+		return
+	}
+	gone, err := w.dial(9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.cut[uint16(gone.LocalAddr().(*net.TCPAddr).Port)] = true
+	w.mu.Unlock()
+	_, _ = gone.Write([]byte("is anybody there?"))
+
+	slow, err := w.dial(9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	data := bytes.Repeat([]byte("slow and steady "), size(4<<20, 64<<20)/16)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := slow.Write(data)
+		_ = slow.CloseWrite()
+		sent <- err
+	}()
+
+	for range size(100, 5000) {
+		w.reset(9)
+	}
+	w.exchange(9, 100000)
+
+	// Nothing of the slow one was read so far: its window was closed.
+	back, err := io.ReadAll(slow)
+	if err != nil || !bytes.Equal(back, data) {
+		t.Errorf("%d bytes came back for %d: %v", len(back), len(data), err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	w.tell(9)
+	b.expect("told")
+	b.end()
+}
+
+func TestTwoMachinesShareAWire(t *testing.T) {
+	w := newWire(t, 1500)
+	a := start(t, []string{"--net", "socket=" + w.path, "--ip", "10.6.0.50/24", "--ip", "fd06::50"}, "tcp:9", "udp:9", "until-told")
+	if !a.expect("listening", "listening") {
+		return
+	}
+	b := start(t, []string{"--net", "socket=" + w.path, "--ip", "10.6.0.51/24", "--ip", "fd06::51", "--machine", "q35"},
+		"send:tcp:10.6.0.50:9:300000", "send:udp:10.6.0.50:9:3", "send:tcp:[fd06::50]:9:300000", "send:udp:[fd06::50]:9:3")
+	b.expect("same", "same", "same", "same")
+	b.end()
+	w.tell(9)
+	a.expect("told")
+	a.end()
 }

@@ -9,6 +9,7 @@
 //	lookup:NAME            resolve a name as /etc/resolv.conf says
 //	lookup:NAME@ADDR:PORT  ask this server instead
 //	file:PATH              print a file, its lines joined by "; "
+//	tell:ADDR:PORT         tell the guest there to end
 //	until:PATH:TEXT        wait until the file has the text
 //	hostname               print the name of the machine
 //	until-told             wait for a connection to one of the ports that says "end"
@@ -28,12 +29,15 @@ import (
 )
 
 // patience bounds each step: a machine under emulation on a busy host is slow.
-const patience = 50 * time.Second
+var patience = 60 * time.Second
 
 // told is closed by a connection that says so.
 var told = make(chan struct{}, 16)
 
 func main() {
+	if os.Getenv("HUSK_NIGHTLY") != "" {
+		patience *= 10
+	}
 	for _, step := range os.Args[1:] {
 		text, err := run(step)
 		if err != nil {
@@ -95,6 +99,14 @@ func run(step string) (string, error) {
 		return "", os.ErrDeadlineExceeded
 	case "hostname":
 		return os.Hostname()
+	case "tell":
+		c, err := net.DialTimeout("tcp", rest, patience)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("end"))
+		return "told", err
 	case "until-told":
 		select {
 		case <-told:
