@@ -82,7 +82,11 @@ func (s *slimmer) slim() error {
 		return err
 	}
 	if s.build.name == "" {
-		s.build.name = slimName(source)
+		from := ""
+		if s.image != nil {
+			from = s.image.Name
+		}
+		s.build.name = slimName(source, from)
 	}
 	ctx, stop := interruptible()
 	defer stop()
@@ -225,17 +229,19 @@ func (s *slimmer) included(p string) bool {
 	})
 }
 
-// slimName names the image of a program or of an image.
-func slimName(source string) string {
-	source, image := strings.CutPrefix(source, imagePrefix)
-	if _, err := os.Stat(source); !image && (err == nil || onPath(source)) {
-		return defaultName(source) + "-slim"
+// slimName names the image of a program, or of an image with this name.
+func slimName(source, image string) string {
+	if image == "" {
+		return defaultName(trimImage(source)) + "-slim"
 	}
-	name, tag, tagged := strings.Cut(source, ":")
-	if tagged {
-		return name + ":" + tag + "-slim"
+	name, tag := image, ""
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		name, tag = image[:i], image[i+1:]
 	}
-	return name + ":slim"
+	if tag == "" || tag == "latest" {
+		return name + ":slim"
+	}
+	return name + ":" + tag + "-slim"
 }
 
 // includedFiles are the names below root that a pattern of --include covers,
