@@ -51,22 +51,26 @@ func (f *pkgFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.refresh, "refresh", false, "ask the mirrors even if they were asked within the hour")
 }
 
-// open gives all packages, and the cache that stays open until it is closed.
-func (f *pkgFlags) open(ctx context.Context, stderr io.Writer) (*pkgs.Index, *store.Use, error) {
-	var sources []pkgs.Source
-	var err error
-	if f.mirror != "" {
-		sources, err = pkgs.Mirror(f.mirror, f.suite, f.components, f.keyring)
-	} else {
-		dir := f.apt
-		if dir == "" {
-			dir = pkgs.AptDir()
-		}
-		sources, err = pkgs.Sources(dir)
+// way is where packages come from, and the context that leads there.
+func (f *pkgFlags) way(ctx context.Context) (context.Context, []pkgs.Source, error) {
+	dir := f.apt
+	if dir == "" {
+		dir = pkgs.AptDir()
 	}
+	ctx, err := pkgs.WithProxies(ctx, dir)
 	if err != nil {
-		return nil, nil, err
+		return ctx, nil, err
 	}
+	if f.mirror != "" {
+		sources, err := pkgs.Mirror(f.mirror, f.suite, f.components, f.keyring)
+		return ctx, sources, err
+	}
+	sources, err := pkgs.Sources(dir)
+	return ctx, sources, err
+}
+
+// open gives all packages, and the cache that stays open until it is closed.
+func (f *pkgFlags) open(ctx context.Context, sources []pkgs.Source, stderr io.Writer) (*pkgs.Index, *store.Use, error) {
 	c, err := pkgs.Cache()
 	if err != nil {
 		return nil, nil, err
@@ -109,7 +113,11 @@ func (f *pkgFlags) make(ctx context.Context, stderr io.Writer, name string, pack
 	if err != nil {
 		return "", err
 	}
-	ix, cache, err := f.open(ctx, stderr)
+	ctx, sources, err := f.way(ctx)
+	if err != nil {
+		return "", err
+	}
+	ix, cache, err := f.open(ctx, sources, stderr)
 	if err != nil {
 		return "", err
 	}
@@ -216,17 +224,32 @@ func pkgCommand() *cobra.Command {
 		}
 		w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 		fmt.Fprintln(w, "NAME\tHERE\tSUMMARY")
+		recipes := map[string]bool{}
 		for _, r := range all {
 			here := "-"
 			if e, err := s.Resolve(debImage(r.Name)); err == nil {
 				here = store.Short(e.Digest)
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\n", r.Name, here, r.Summary)
+			recipes[debImage(r.Name)+":latest"] = true
+		}
+		images, err := s.List()
+		if err != nil {
+			return err
+		}
+		for _, e := range images {
+			if name, ok := strings.CutPrefix(e.Name, debImage("")); ok && !recipes[e.Name] {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", strings.TrimSuffix(name, ":latest"), store.Short(e.Digest), "made without a recipe")
+			}
 		}
 		return w.Flush()
 	})
 	f.add(verb("search WORD…", "Search packages by name and summary", cobra.MinimumNArgs(1), func(ctx context.Context, out, stderr io.Writer, args []string) error {
-		ix, u, err := f.open(ctx, stderr)
+		ctx, sources, err := f.way(ctx)
+		if err != nil {
+			return err
+		}
+		ix, u, err := f.open(ctx, sources, stderr)
 		if err != nil {
 			return err
 		}
@@ -238,7 +261,11 @@ func pkgCommand() *cobra.Command {
 	}))
 	f.add(verb("describe NAME", "Print a package and what it needs", cobra.ExactArgs(1), func(ctx context.Context, out, stderr io.Writer, args []string) error {
 		name := strings.TrimPrefix(args[0], debPrefix)
-		ix, u, err := f.open(ctx, stderr)
+		ctx, sources, err := f.way(ctx)
+		if err != nil {
+			return err
+		}
+		ix, u, err := f.open(ctx, sources, stderr)
 		if err != nil {
 			return err
 		}

@@ -117,8 +117,9 @@ func TestPackagesAreFoundMadeShownAndRemoved(t *testing.T) {
 		t.Errorf("contents:\n%s", out)
 	}
 	want(0, []string{`"/usr/bin/tool"`}, "image", "inspect", "deb/tool")
-	want(0, []string{`"name": "libtool1"`, `"versionInfo": "1.0-1"`, `"supplier": "Person: Some Body \u003csome@example.org\u003e"`, "pkg:deb/debian/tool@1.0-1?arch=all", "src-tool", `"algorithm": "SHA256"`}, "sbom", "deb/tool")
+	want(0, []string{`"name": "libtool1"`, `"versionInfo": "1.0-1"`, `"supplier": "Person: Some Body (some@example.org)"`, "pkg:deb/debian/tool@1.0-1?arch=all", "src-tool", `"algorithm": "SHA256"`}, "sbom", "deb/tool")
 	want(0, []string{"deb/two:latest"}, "pkg", "create", "two", "libtool1", "tool=1.0-1", "--entrypoint", "/usr/bin/tool -x")
+	want(0, []string{"two ", "tool "}, "pkg", "list")
 	want(0, []string{`"-x"`}, "image", "inspect", "deb/two")
 	want(0, []string{"removed"}, "pkg", "rm", "two", "deb:tool")
 	// What is made again is the same, and takes nothing of the mirror's.

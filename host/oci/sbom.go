@@ -174,7 +174,7 @@ func debPackages(t *rootfs.Tree) ([]spdxPackage, error) {
 				Location: none, Concluded: none, Declared: none, Copyright: none, Home: f["Homepage"], Summary: f["Description"],
 			}
 			if f["Maintainer"] != "" {
-				p.Supplier = "Person: " + f["Maintainer"]
+				p.Supplier = "Person: " + strings.NewReplacer(" <", " (", ">", ")").Replace(f["Maintainer"])
 			}
 			if f["SHA256"] != "" { // husk's own records have that of the package's file
 				p.Checksums = []spdxChecksum{{"SHA256", f["SHA256"]}}

@@ -44,7 +44,7 @@ const idleTries = 4
 
 // client waits for ever: open is who bounds that.
 var client = &http.Client{Transport: &http.Transport{
-	Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 30 * time.Second, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
+	Proxy: proxyOf, TLSHandshakeTimeout: 30 * time.Second, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
 }}
 
 // answer is a body that ends when nothing comes for too long.

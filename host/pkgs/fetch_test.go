@@ -442,19 +442,48 @@ func TestSuiteThatIsNotAutomaticComesLast(t *testing.T) {
 func TestIndexIsReadInEveryForm(t *testing.T) {
 	for _, pack := range []string{"", ".gz", ".xz"} {
 		for _, byHash := range []string{"yes", "no"} {
-			m := newMirror(t)
-			m.pack, m.release["Acquire-By-Hash"] = pack, byHash
-			m.add(simple("a", ""))
-			m.publish()
-			here := newMachine(t)
-			if _, err := here.install(m.source(), nil, "a"); err != nil {
-				t.Errorf("%q, by hash %s: %v", pack, byHash, err)
+			for _, arch := range []string{"amd64", "all"} {
+				m := newMirror(t)
+				// Some name the compressed one alone.
+				m.only = pack != "" && arch == "all"
+				m.pack, m.arch, m.release["Acquire-By-Hash"] = pack, arch, byHash
+				m.add(simple("a", ""))
+				m.publish()
+				here := newMachine(t)
+				for range 2 {
+					if _, err := here.install(m.source(), nil, "a"); err != nil {
+						t.Errorf("%q, by hash %s, of %s: %v", pack, byHash, arch, err)
+					}
+				}
+				if n := len(m.requests("/Packages" + pack)); n != 1 && byHash == "no" || n != 0 && byHash == "yes" {
+					t.Errorf("%q, by hash %s, of %s: asked %d times by name", pack, byHash, arch, n)
+				}
+				here.sound()
 			}
-			if n := len(m.requests("/Packages" + pack)); n != 1 && byHash == "no" || n != 0 && byHash == "yes" {
-				t.Errorf("%q, by hash %s: asked %d times by name", pack, byHash, n)
-			}
-			here.sound()
 		}
+	}
+}
+
+func TestMirrorThatCannotGoOnSendsAllAgain(t *testing.T) {
+	m := newMirror(t)
+	m.add(simple("a", ""))
+	m.publish()
+	times := 0
+	m.serve(func(w http.ResponseWriter, r *http.Request, b []byte) bool {
+		if !strings.HasSuffix(r.URL.Path, ".deb") {
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+		if times++; times == 1 {
+			_, _ = w.Write(b[:len(b)/2])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(b)
+		return true
+	})
+	if _, err := newMachine(t).install(m.source(), nil, "a"); err != nil {
+		t.Fatal(err)
 	}
 }
 

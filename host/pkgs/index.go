@@ -163,22 +163,51 @@ func (ix *Index) source(ctx context.Context, u *store.Use, o Options, s *Source)
 		rank = 1
 	}
 	files := checksums(release)
+	byHash := release.Get("Acquire-By-Hash") == "yes"
 	dirs := []string{""}
 	if !strings.HasSuffix(s.Suite, "/") {
 		dirs = nil
 		for _, c := range s.Components {
 			dirs = append(dirs, c+"/binary-"+o.Arch+"/")
+			// Where those for all architectures are not repeated there.
+			if all := c + "/binary-all/"; has(files, all) && release.Get("No-Support-for-Architecture-all") != "Packages" {
+				dirs = append(dirs, all)
+			}
 		}
 	}
+	found := false
 	for _, dir := range dirs {
-		text, err := packages(ctx, u, o, s, dir, files, release.Get("Acquire-By-Hash") == "yes")
+		if !has(files, dir) {
+			continue
+		}
+		found = true
+		text, err := packages(ctx, u, o, s, dir, files, byHash)
 		if err != nil {
 			return err
 		}
 		ix.add(text, s, o.Arch, rank)
 	}
+	if !found {
+		return fmt.Errorf("its InRelease names no %s", strings.Join(withName(dirs), " or "))
+	}
 	return nil
 }
+
+func withName(dirs []string) []string {
+	var all []string
+	for _, d := range dirs {
+		all = append(all, d+"Packages")
+	}
+	return all
+}
+
+// has is whether there is an index in a directory, however it is compressed.
+func has(files map[string]checksum, dir string) bool {
+	return slices.ContainsFunc(compressions, func(ext string) bool { _, ok := files[dir+"Packages"+ext]; return ok })
+}
+
+// compressions of indexes, the smallest first.
+var compressions = []string{".xz", ".bz2", ".gz", ""}
 
 // release gives what the suite's InRelease says, after its signature held.
 func (ix *Index) release(ctx context.Context, u *store.Use, o Options, s *Source) (Paragraph, error) {
@@ -304,35 +333,25 @@ func checksums(p Paragraph) map[string]checksum {
 
 // packages gives the text of one Packages file, from the cache if it is there.
 func packages(ctx context.Context, u *store.Use, o Options, s *Source, dir string, files map[string]checksum, byHash bool) (string, error) {
-	plain, ok := files[dir+"Packages"]
-	if !ok {
-		return "", fmt.Errorf("its InRelease names no %sPackages", dir)
-	}
-	if plain.size > maxPackages {
-		return "", fmt.Errorf("%sPackages is too long", dir)
-	}
-	want, err := v1.NewHash("sha256:" + plain.sum)
-	if err != nil {
-		return "", err
-	}
-	if plain.size == 0 {
-		return "", nil
-	}
-	if u.Has(want, plain.size) {
-		b, err := os.ReadFile(u.Path(want))
-		if err != nil {
+	limit := int64(maxPackages)
+	var want v1.Hash
+	if plain, ok := files[dir+"Packages"]; ok {
+		if limit = plain.size; limit > maxPackages {
+			return "", fmt.Errorf("%sPackages is too long", dir)
+		}
+		if limit == 0 {
+			return "", nil
+		}
+		var err error
+		if want, err = v1.NewHash("sha256:" + plain.sum); err != nil {
 			return "", err
 		}
-		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) == plain.sum {
-			u.Touch(want)
-			return string(b), nil
-		}
-		if err := os.Remove(u.Path(want)); err != nil {
-			return "", err
+		if text, ok, err := cached(u, want, limit); ok || err != nil {
+			return text, err
 		}
 	}
-	err = fmt.Errorf("%s/%sPackages: %w", s.dist(), dir, errGone)
-	for _, ext := range []string{".xz", ".gz", ""} {
+	err := fmt.Errorf("%s/%sPackages: %w", s.dist(), dir, errGone)
+	for _, ext := range compressions {
 		f, ok := files[dir+"Packages"+ext]
 		if !ok {
 			continue
@@ -351,19 +370,38 @@ func packages(ctx context.Context, u *store.Use, o Options, s *Source, dir strin
 		if err != nil {
 			return "", err
 		}
-		b, err := unpackIndex(got, plain.size)
+		b, err := unpackIndex(got, limit)
+		if err == nil && int64(len(b)) > limit {
+			err = errors.New("it is too long")
+		}
+		if err == nil && want != (v1.Hash{}) && ext != "" {
+			// The next time it need not be unpacked.
+			if _, err = u.Copy(bytes.NewReader(b), want, "text/plain"); err == nil {
+				os.Remove(got)
+			}
+		}
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", address, err)
-		}
-		if _, err := u.Copy(bytes.NewReader(b), want, "text/plain"); err != nil {
-			return "", fmt.Errorf("%s: %w", address, err)
-		}
-		if ext != "" {
-			os.Remove(got)
 		}
 		return string(b), nil
 	}
 	return "", err
+}
+
+// cached is an index that was unpacked before, if it is what it should be.
+func cached(u *store.Use, want v1.Hash, size int64) (string, bool, error) {
+	if !u.Has(want, size) {
+		return "", false, nil
+	}
+	b, err := os.ReadFile(u.Path(want))
+	if err != nil {
+		return "", false, err
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) == want.Hex {
+		u.Touch(want)
+		return string(b), true, nil
+	}
+	return "", false, os.Remove(u.Path(want))
 }
 
 func unpackIndex(file string, size int64) ([]byte, error) {

@@ -43,6 +43,8 @@ type mirror struct {
 	packages strings.Builder
 	release  map[string]string // more fields
 	pack     string            // how Packages is compressed: "", ".gz", ".xz"
+	only     bool              // InRelease names the compressed one alone
+	arch     string            // of the index's directory
 }
 
 func newKey(t *testing.T, made time.Time, lifetime time.Duration) *openpgp.Entity {
@@ -73,7 +75,7 @@ func newMirror(t *testing.T) *mirror {
 	oldStall, oldWait := stall, firstWait
 	stall, firstWait = 30*time.Second, time.Millisecond
 	m := &mirror{
-		t: t, key: newKey(t, time.Now().Add(-time.Hour), 0), files: map[string][]byte{}, pack: ".xz",
+		t: t, key: newKey(t, time.Now().Add(-time.Hour), 0), files: map[string][]byte{}, pack: ".xz", arch: "amd64",
 		release: map[string]string{"Suite": "stable", "Codename": "test"},
 	}
 	m.keys = public(t, m.key)
@@ -265,12 +267,16 @@ func (m *mirror) publish() {
 	for _, k := range slices.Sorted(maps.Keys(m.release)) {
 		fmt.Fprintf(&b, "%s: %s\n", k, m.release[k])
 	}
-	fmt.Fprintf(&b, "SHA256:\n %x %d main/binary-amd64/Packages\n", sha256.Sum256(plain), len(plain))
-	if m.pack != "" {
-		fmt.Fprintf(&b, " %x %d main/binary-amd64/Packages%s\n", sha256.Sum256(small), len(small), m.pack)
+	dir := "main/binary-" + m.arch
+	b.WriteString("SHA256:\n")
+	if !m.only {
+		fmt.Fprintf(&b, " %x %d %s/Packages\n", sha256.Sum256(plain), len(plain), dir)
 	}
-	m.put("/dists/stable/main/binary-amd64/Packages"+m.pack, small)
-	m.put(fmt.Sprintf("/dists/stable/main/binary-amd64/by-hash/SHA256/%x", sha256.Sum256(small)), small)
+	if m.pack != "" {
+		fmt.Fprintf(&b, " %x %d %s/Packages%s\n", sha256.Sum256(small), len(small), dir, m.pack)
+	}
+	m.put("/dists/stable/"+dir+"/Packages"+m.pack, small)
+	m.put(fmt.Sprintf("/dists/stable/%s/by-hash/SHA256/%x", dir, sha256.Sum256(small)), small)
 	m.put("/dists/stable/InRelease", sign(m.t, b.String(), m.key))
 }
 

@@ -77,6 +77,9 @@ func skipWithoutMirror(t *testing.T, recipes []pkgs.Recipe) {
 	defer u.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), fetching())
 	defer cancel()
+	if ctx, err = pkgs.WithProxies(ctx, pkgs.AptDir()); err != nil {
+		t.Fatal(err)
+	}
 	must := func(err error) {
 		t.Helper()
 		if errors.Is(err, pkgs.ErrMirror) || ctx.Err() != nil {
