@@ -464,6 +464,21 @@ func TestIndexIsReadInEveryForm(t *testing.T) {
 	}
 }
 
+func TestIndexForAllArchitecturesIsReadOnlyWhereItCounts(t *testing.T) {
+	for _, change := range []func(m *mirror){
+		func(m *mirror) { m.release["Architectures"] = "amd64" },
+		func(m *mirror) { m.release["No-Support-for-Architecture-all"] = "Packages" },
+	} {
+		m := newMirror(t)
+		m.arch = "all"
+		change(m)
+		m.add(simple("a", ""))
+		m.publish()
+		_, err := newMachine(t).open(true, m.source())
+		oneLine(t, err, "names no main/binary-amd64/Packages")
+	}
+}
+
 func TestMirrorThatCannotGoOnSendsAllAgain(t *testing.T) {
 	m := newMirror(t)
 	m.add(simple("a", ""))

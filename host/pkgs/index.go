@@ -167,10 +167,11 @@ func (ix *Index) source(ctx context.Context, u *store.Use, o Options, s *Source)
 	dirs := []string{""}
 	if !strings.HasSuffix(s.Suite, "/") {
 		dirs = nil
+		forAll := slices.Contains(strings.Fields(release.Get("Architectures")), "all") && release.Get("No-Support-for-Architecture-all") != "Packages"
 		for _, c := range s.Components {
 			dirs = append(dirs, c+"/binary-"+o.Arch+"/")
 			// Where those for all architectures are not repeated there.
-			if all := c + "/binary-all/"; has(files, all) && release.Get("No-Support-for-Architecture-all") != "Packages" {
+			if all := c + "/binary-all/"; forAll && has(files, all) {
 				dirs = append(dirs, all)
 			}
 		}

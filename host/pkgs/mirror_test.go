@@ -76,7 +76,7 @@ func newMirror(t *testing.T) *mirror {
 	stall, firstWait = 30*time.Second, time.Millisecond
 	m := &mirror{
 		t: t, key: newKey(t, time.Now().Add(-time.Hour), 0), files: map[string][]byte{}, pack: ".xz", arch: "amd64",
-		release: map[string]string{"Suite": "stable", "Codename": "test"},
+		release: map[string]string{"Suite": "stable", "Codename": "test", "Architectures": "all amd64"},
 	}
 	m.keys = public(t, m.key)
 	m.server = httptest.NewServer(m)
