@@ -135,9 +135,9 @@ func (r *stream) mark(inline bool) {
 }
 
 // refused is sending to an end that is closed, or that will neither send nor
-// receive: what is sent is gone, and the answer is a RST.
+// receive: what would have been on its way is gone, and the answer is a RST.
 func (s *tcp) refused(p *tcp, b *mm.Buffer) int {
-	n := b.Len()
+	n := min(b.Len(), s.limit(p))
 	b.Limit(0)
 	net.Lock()
 	if !p.gone.Load() {

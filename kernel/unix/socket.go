@@ -6,8 +6,9 @@
 // goroutine and one lock in that path.
 //
 // Locks: graph guards who is bound, connected to and listening where, for
-// all sockets; sock.mu guards one receive queue. Order: graph, sock.mu,
-// wait.Queue. Files that die with a message are released without locks.
+// all sockets; sock.mu guards one receive queue; flight the sockets that are
+// in messages (cycles.go). Order: graph, sock.mu, flight, wait.Queue. Files
+// that die with a message are released without locks.
 package unix
 
 import (
@@ -63,6 +64,7 @@ type sock struct {
 
 	mu         sync.Mutex
 	head, tail *message
+	urgent     *message // the byte of MSG_OOB that nobody has read, in the queue
 	count      int
 	spare      *message
 	blocked    []*sock // datagram senders that found this queue full
@@ -95,6 +97,9 @@ const (
 var dgramQueue int64 = 10
 
 func queueMost() int { return int(atomic.LoadInt64(&dgramQueue)) }
+
+// siocAtMark asks whether the next byte is the urgent one.
+const siocAtMark = 0x8905
 
 // Register installs the address family.
 func Register() {
@@ -185,8 +190,11 @@ func (s *sock) Poll(*vfs.File) wait.Events {
 			ev |= wait.Readable
 		}
 		graph.Unlock()
-	} else if s.hasData() {
+	} else if data, urgent := s.hasData(); data {
 		ev |= wait.Readable
+		if urgent {
+			ev |= wait.Pri
+		}
 	}
 	if !s.dgram() && state == idle {
 		ev |= wait.Hup
@@ -197,10 +205,10 @@ func (s *sock) Poll(*vfs.File) wait.Events {
 	return ev
 }
 
-func (s *sock) hasData() bool {
+func (s *sock) hasData() (data, urgent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.head != nil
+	return s.head != nil, s.urgent != nil
 }
 
 // peerFull reports whether the receiver to which a datagram socket is
@@ -265,6 +273,12 @@ func (s *sock) Ioctl(c vfs.Caller, _ *vfs.File, request uint32, arg uintptr) (ui
 		s.mu.Unlock()
 	case unix.TIOCOUTQ:
 		n = int(s.inFlight.Load())
+	case siocAtMark:
+		s.mu.Lock()
+		if e := s.head; e != nil && (e == s.urgent || e.off == len(e.data)) && s.stream() {
+			n = 1
+		}
+		s.mu.Unlock()
 	default:
 		if socket.DeviceIoctl != nil {
 			return socket.DeviceIoctl(c, request, arg)
@@ -331,6 +345,7 @@ func (s *sock) Shutdown(how int) error {
 // the other end of a connection sees the end.
 func (s *sock) Release(*vfs.File) {
 	s.close(false)
+	collect()
 }
 
 func (s *sock) close(embryo bool) {
@@ -347,7 +362,7 @@ func (s *sock) close(embryo bool) {
 	s.state.Store(idle)
 	s.shutdown.Store(noRecv | noSend)
 	unread := s.head
-	s.head, s.tail, s.count, s.spare = nil, nil, 0, nil
+	s.head, s.tail, s.urgent, s.count, s.spare = nil, nil, nil, 0, nil
 	blocked := s.blocked
 	s.blocked = nil
 	s.mu.Unlock()
@@ -385,6 +400,9 @@ func (s *sock) close(embryo bool) {
 
 // discard gives up a message that nobody will receive. No lock is held.
 func (m *message) discard() {
+	if len(m.rights) > 0 {
+		received(m.rights)
+	}
 	for _, f := range m.rights {
 		f.Put()
 	}

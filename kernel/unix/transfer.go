@@ -21,7 +21,7 @@ func (s *sock) Recv(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) (i
 }
 
 func (s *sock) send(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) (int, error) {
-	if flags&unix.MSG_OOB != 0 {
+	if flags&unix.MSG_OOB != 0 && (!s.stream() || b.Len() == 0) {
 		return 0, unix.EOPNOTSUPP
 	}
 	switch s.Type {
@@ -64,6 +64,7 @@ func (s *sock) sendStream(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags i
 	}
 	done := 0
 	var err error
+	urgent := flags&unix.MSG_OOB != 0
 	for err == nil && (b.Len() > 0 || s.shutdown.Load()&noSend != 0) {
 		p.mu.Lock()
 		if s.shutdown.Load()&noSend != 0 || p.dead.Load() || p.shutdown.Load()&noRecv != 0 {
@@ -77,11 +78,18 @@ func (s *sock) sendStream(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags i
 			return 0, unix.EPIPE
 		}
 		var n int
-		n, err = s.append(c, p, b, m)
+		last := urgent && b.Len() == 1
+		n, err = s.append(c, p, b, m, urgent)
+		if last && n > 0 {
+			p.urgent = p.tail
+		}
 		p.mu.Unlock()
 		done += n
 		if n > 0 {
 			p.queue.NotifyFrom(c, wait.Readable|wait.RdBand|wait.Pri)
+		}
+		if last && n > 0 {
+			p.Urgent()
 		}
 	}
 	if done > 0 && err != unix.EAGAIN {
@@ -90,16 +98,20 @@ func (s *sock) sendStream(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags i
 	return done, err
 }
 
-// append puts as much of b as one message takes behind p's queue. p.mu is
-// held.
-func (s *sock) append(c vfs.Caller, p *sock, b *mm.Buffer, m *socket.Message) (int, error) {
+// append puts as much of b as one message takes behind p's queue; the last
+// byte of urgent data is a message of its own. p.mu is held.
+func (s *sock) append(c vfs.Caller, p *sock, b *mm.Buffer, m *socket.Message, urgent bool) (int, error) {
+	want := b.Len()
+	if urgent && want > 1 {
+		want--
+	}
 	creds := s.credsFor(c, p, m)
 	var rights []*vfs.File
 	if m != nil {
 		rights = m.Rights
 	}
-	if t := p.tail; t != nil && len(rights) == 0 && t.rights == nil && t.from == s && t.creds == creds && len(t.data) < cap(t.data) {
-		n := min(b.Len(), cap(t.data)-len(t.data))
+	if t := p.tail; t != nil && len(rights) == 0 && t.rights == nil && t != p.urgent && t.off < len(t.data) && !(urgent && want == 1) && t.from == s && t.creds == creds && len(t.data) < cap(t.data) {
+		n := min(want, cap(t.data)-len(t.data))
 		n, err := b.CopyIn(t.data[len(t.data) : len(t.data)+n])
 		t.data = t.data[:len(t.data)+n]
 		return n, err
@@ -107,7 +119,7 @@ func (s *sock) append(c vfs.Caller, p *sock, b *mm.Buffer, m *socket.Message) (i
 	if s.inFlight.Load() >= int64(s.SendBuffer.Load()) {
 		return 0, unix.EAGAIN
 	}
-	n := min(b.Len(), chunk)
+	n := min(want, chunk)
 	room := max(n, smallest)
 	if cpu.KernelTight() {
 		// Thousands of sockets may hold a little each. What is received wakes
@@ -141,6 +153,9 @@ func (s *sock) append(c vfs.Caller, p *sock, b *mm.Buffer, m *socket.Message) (i
 // push appends e to the queue. p.mu is held.
 func (p *sock) push(e *message, cost int) {
 	e.cost = cost
+	if len(e.rights) > 0 {
+		sent(e.rights)
+	}
 	e.from.inFlight.Add(int64(cost))
 	if p.tail != nil {
 		p.tail.next = e
@@ -303,7 +318,7 @@ func (s *sock) purge(lost *message) {
 func (s *sock) receive(c vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) (int, error) {
 	if flags&unix.MSG_OOB != 0 {
 		if s.stream() {
-			return 0, unix.EINVAL
+			return s.recvUrgent(b, m, flags)
 		}
 		return 0, unix.EOPNOTSUPP
 	}
@@ -363,6 +378,33 @@ func (s *sock) recvStream(b *mm.Buffer, m *socket.Message, flags int) (int, erro
 		if pass && first != nil && first.creds != e.creds {
 			break
 		}
+		if e == s.urgent || e.off == len(e.data) {
+			// The urgent byte ends what one call reads, and is not part of
+			// the stream unless the program wants it there.
+			if first != nil {
+				break
+			}
+			if e.off == len(e.data) || !s.Flag(unix.SO_OOBINLINE) {
+				next := e.next
+				if !peek {
+					s.pop()
+					if s.urgent == e {
+						s.urgent = nil
+					}
+					if last == nil {
+						used = e
+					} else {
+						last.next = e
+					}
+					last = e
+				}
+				e = next
+				continue
+			}
+			if !peek {
+				s.urgent = nil
+			}
+		}
 		if first == nil {
 			first = e
 			if m != nil {
@@ -402,6 +444,9 @@ func (s *sock) recvStream(b *mm.Buffer, m *socket.Message, flags int) (int, erro
 	if s.head == nil && b.Len() > 0 && flags&unix.MSG_WAITALL != 0 {
 		_ = s.TakeError() // whoever waits for more would see it
 	}
+	if first == nil && err == nil { // there was nothing but the urgent byte
+		err = s.nothing(flags)
+	}
 	s.mu.Unlock()
 	s.settleAll(used)
 	for _, f := range drop {
@@ -413,20 +458,48 @@ func (s *sock) recvStream(b *mm.Buffer, m *socket.Message, flags int) (int, erro
 	return done, err
 }
 
+// recvUrgent is MSG_OOB.
+func (s *sock) recvUrgent(b *mm.Buffer, m *socket.Message, flags int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.urgent
+	if s.Flag(unix.SO_OOBINLINE) || e == nil {
+		return 0, unix.EINVAL
+	}
+	n, err := b.CopyOut(e.data)
+	if err != nil {
+		return 0, err
+	}
+	if flags&unix.MSG_PEEK == 0 {
+		s.urgent = nil
+		e.off = len(e.data) // what is left marks the place
+	}
+	if m != nil {
+		m.Flags |= unix.MSG_OOB
+		if n == 0 {
+			m.Flags |= unix.MSG_TRUNC
+		}
+	}
+	return n, nil
+}
+
 // takeRights passes the files of e on to m, or to drop when nobody wants
 // them. s.mu is held.
 func (s *sock) takeRights(e *message, m *socket.Message, peek bool, drop *[]*vfs.File) {
 	switch {
 	case m == nil && peek:
 	case m == nil:
+		received(e.rights)
 		*drop = append(*drop, e.rights...)
 		e.rights = nil
 	case peek:
+		peeked()
 		m.Rights = append([]*vfs.File(nil), e.rights...)
 		for _, f := range m.Rights {
 			f.Get()
 		}
 	default:
+		received(e.rights)
 		m.Rights, e.rights = e.rights, nil
 	}
 }

@@ -23,6 +23,9 @@ func (f *File) init(p Path, flags uint32, ops FileOps) {
 // Get takes a reference.
 func (f *File) Get() { f.refs.Add(1) }
 
+// References is how many there are: a hint unless they cannot change.
+func (f *File) References() int64 { return f.refs.Load() }
+
 // tryGet takes a reference unless the last one is gone already.
 func (f *File) tryGet() bool {
 	for {
