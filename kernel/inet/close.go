@@ -22,9 +22,16 @@ func (s *tcp) fin() {
 	if p == nil {
 		return
 	}
+	tapped := loTapped()
+	if tapped {
+		s.showSegment(p, segFIN|segACK, nil, s.sent.Load())
+	}
 	p.mu.Lock()
 	p.done.Store(true)
 	p.mu.Unlock()
+	if tapped {
+		p.showSegment(s, segACK, nil, p.sent.Load())
+	}
 	switch p.state.Load() {
 	case established:
 		p.shutdown.Or(noRecv)
@@ -62,6 +69,9 @@ func (s *tcp) keepPort(x *binding) {
 
 // reset is what a RST does to s. net is held.
 func (s *tcp) reset() {
+	if p := s.peer.Load(); p != nil && loTapped() {
+		p.showSegment(s, segRST|segACK, nil, p.sent.Load())
+	}
 	switch s.state.Load() {
 	case closed, listening:
 		return

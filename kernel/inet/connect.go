@@ -310,6 +310,9 @@ func (s *tcp) meet(n *tcp) {
 		t.live()
 		t.state.Store(established)
 	}
+	if loTapped() {
+		s.showHandshake(n)
+	}
 }
 
 func (s *tcp) live() {

@@ -192,6 +192,9 @@ func (s *udp) emit(c vfs.Caller, d *datagram, h *hints) error {
 	s.outgoing(d, h)
 	if w.inside {
 		defer net.Unlock()
+		if loTapped() && s.kind == kindUDP {
+			showDatagram(d, &h.to)
+		}
 		return s.deliver(d, &h.to, h.segment)
 	}
 	if h.to.IP.Multicast() && s.value(levelIP, unix.IP_MULTICAST_LOOP) != 0 && s.kind == kindUDP {

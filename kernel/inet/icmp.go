@@ -86,6 +86,9 @@ func (s *udp) deliverICMP(d *datagram, to *AddrPort) error {
 		}
 	}
 	from := AddrPort{IP: d.from.IP}
+	if loTapped() {
+		showLo(protocol, &d.from.IP, &to.IP, d.ttl, d.tos, msg)
+	}
 	toRaw(protocol, msg, from, to.IP, d)
 	if len(msg) < 8 {
 		return nil
@@ -106,6 +109,9 @@ func (s *udp) deliverICMP(d *datagram, to *AddrPort) error {
 
 // answered delivers the answer to an echo request.
 func (s *udp) answered(protocol int, p []byte, from IP, d *datagram) {
+	if loTapped() {
+		showLo(protocol, &from, &d.from.IP, 64, d.tos, p)
+	}
 	toRaw(protocol, p, AddrPort{IP: from}, d.from.IP, d)
 	b := pings.m[binary.BigEndian.Uint16(p[4:])]
 	if b == nil {

@@ -3,6 +3,7 @@ package inet
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -13,8 +14,8 @@ import (
 	"husk/kernel/wait"
 )
 
-// packet is a socket of packet(7): it sees the frames of the Links. Inside
-// the machine there are none, so it sees nothing of lo.
+// packet is a socket of packet(7): it sees the frames of the Links, and what
+// is shown of lo (looptap.go).
 type packet struct {
 	sock
 	tap Tap
@@ -30,12 +31,27 @@ type packet struct {
 	seen       uint32
 	drops      uint32
 	auxdata    bool
+	origin     bool
+	loss       bool
+	noOutgoing bool
+	stamp      int32
+
+	// Of rings (ring.go).
+	layout, reserve int
+	rx, tx          *ring
+	ringMemory      *mm.PageCache
+	retire          *clock.Timer
+	freezes         uint32
+
+	group atomic.Pointer[fanout]
 }
 
 // frame is one that a packet socket has received.
 type frame struct {
 	next *frame
 	data []byte
+	full int      // its length before the socket's filter cut it
+	mac  int      // the length of its first header
 	name [20]byte // struct sockaddr_ll
 	time int64
 }
@@ -74,7 +90,7 @@ func (s *packet) listen() {
 		return
 	}
 	for _, n := range Interfaces() {
-		if n.Link != nil && (s.index == 0 || s.index == n.Index) {
+		if s.index == 0 || s.index == n.Index {
 			n.Interface.AddTap(&s.tap)
 			s.tapped = append(s.tapped, n.Interface)
 		}
@@ -92,7 +108,12 @@ func (s *packet) see(i *Interface, f *Frame, sent bool) {
 	if s.protocol != unix.ETH_P_ALL && (proto != s.protocol || sent) {
 		return
 	}
-	e := &frame{data: make([]byte, 0, n)}
+	if g := s.group.Load(); g != nil {
+		if s = g.choose(s, h); s == nil {
+			return
+		}
+	}
+	e := &frame{data: make([]byte, 0, n), mac: ethernetSize}
 	for _, p := range f.Pieces {
 		e.data = append(e.data, p...)
 	}
@@ -100,7 +121,13 @@ func (s *packet) see(i *Interface, f *Frame, sent bool) {
 	copy(e.name[2:], h[12:14])
 	binary.NativeEndian.PutUint32(e.name[4:], uint32(i.Index))
 	binary.NativeEndian.PutUint16(e.name[8:], hardwareEther)
-	switch hw := i.Link.Address(); {
+	var hw [6]byte
+	if i.Link != nil {
+		hw = i.Link.Address()
+	} else {
+		binary.NativeEndian.PutUint16(e.name[8:], hardwareLoop)
+	}
+	switch {
 	case sent:
 		e.name[10] = unix.PACKET_OUTGOING
 	case h[0]&1 != 0:
@@ -115,10 +142,38 @@ func (s *packet) see(i *Interface, f *Frame, sent bool) {
 	copy(e.name[12:], h[6:12])
 	e.time = clock.Realtime()
 	if s.Type == unix.SOCK_DGRAM {
-		e.data = e.data[ethernetSize:]
+		e.data, e.mac = e.data[ethernetSize:], 0
 	}
+	e.full = len(e.data)
+	if s.Filtered() {
+		k := socket.Packet{
+			Data: e.data, Network: e.mac, Protocol: proto, Kind: e.name[10], Device: i.Index,
+			Hardware: binary.NativeEndian.Uint16(e.name[8:]),
+		}
+		keep := s.Keep(&k)
+		if keep == 0 {
+			return
+		}
+		e.data = e.data[:keep]
+	}
+	n = len(e.data)
 	s.mu.Lock()
+	if s.noOutgoing && sent {
+		s.mu.Unlock()
+		return
+	}
 	s.seen++
+	if s.rx != nil {
+		if !s.store(e, e.mac) {
+			s.drops++
+		}
+		told := s.ringReady()
+		s.mu.Unlock()
+		if told {
+			s.queue.Notify(wait.Readable)
+		}
+		return
+	}
 	if s.cost+n+overhead > int(s.RecvBuffer.Load()) {
 		s.drops++
 		s.mu.Unlock()
@@ -226,6 +281,12 @@ func (s *packet) Send(_ vfs.Caller, b *mm.Buffer, m *socket.Message, _ int) (int
 	if i == nil {
 		return 0, unix.ENXIO
 	}
+	s.mu.Lock()
+	ring := s.tx != nil
+	s.mu.Unlock()
+	if ring {
+		return s.sendRing(i, to, proto)
+	}
 	at := 0
 	if s.Type == unix.SOCK_DGRAM {
 		at = ethernetSize
@@ -239,10 +300,7 @@ func (s *packet) Send(_ vfs.Caller, b *mm.Buffer, m *socket.Message, _ int) (int
 		return 0, unix.EFAULT
 	}
 	if at > 0 {
-		hw := i.Snapshot().Hardware
-		copy(p, to[:])
-		copy(p[6:], hw[:])
-		binary.BigEndian.PutUint16(p[12:], proto)
+		fillEthernet(p, i, to, proto)
 	} else if n < ethernetSize {
 		return 0, unix.EINVAL
 	}
@@ -250,6 +308,24 @@ func (s *packet) Send(_ vfs.Caller, b *mm.Buffer, m *socket.Message, _ int) (int
 		return n, nil // there is nobody to see it
 	}
 	return n, i.SendFrame(p)
+}
+
+// fillEthernet writes the header of a frame.
+func fillEthernet(p []byte, i *Interface, to [6]byte, proto uint16) {
+	hw := i.Snapshot().Hardware
+	copy(p, to[:])
+	copy(p[6:], hw[:])
+	binary.BigEndian.PutUint16(p[12:], proto)
+}
+
+// Mmap gives the memory of the rings.
+func (s *packet) Mmap(*vfs.File) (*mm.PageCache, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rx == nil && s.tx == nil {
+		return nil, unix.EINVAL
+	}
+	return s.ringMemory, nil
 }
 
 // Recv returns the next frame.
@@ -284,9 +360,9 @@ func (s *packet) Recv(_ vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) 
 		if s.auxdata {
 			var v [20]byte // struct tpacket_auxdata
 			binary.NativeEndian.PutUint32(v[:], unix.TP_STATUS_USER)
-			binary.NativeEndian.PutUint32(v[4:], uint32(len(f.data)))
-			binary.NativeEndian.PutUint32(v[8:], uint32(n))
-			binary.NativeEndian.PutUint16(v[14:], ethernetSize)
+			binary.NativeEndian.PutUint32(v[4:], uint32(f.full))
+			binary.NativeEndian.PutUint32(v[8:], uint32(len(f.data)))
+			binary.NativeEndian.PutUint16(v[14:], uint16(f.mac))
 			m.Control = appendControl(m.Control, unix.SOL_PACKET, unix.PACKET_AUXDATA, v[:])
 		}
 	}
@@ -298,9 +374,6 @@ func (s *packet) Recv(_ vfs.Caller, b *mm.Buffer, m *socket.Message, flags int) 
 			s.tail = nil
 		}
 		s.cost -= len(f.data) + overhead
-		if s.Type == unix.SOCK_DGRAM {
-			s.cost -= ethernetSize
-		}
 	}
 	return n, nil
 }
@@ -320,7 +393,7 @@ func (s *packet) Write(c vfs.Caller, _ *vfs.File, b *mm.Buffer, _ int64) (int, i
 func (s *packet) Poll(*vfs.File) wait.Events {
 	ev := wait.Writable | wait.WrBand
 	s.mu.Lock()
-	if s.head != nil {
+	if s.head != nil || s.rx != nil && s.ringReady() {
 		ev |= wait.Readable
 	}
 	s.mu.Unlock()
@@ -335,7 +408,18 @@ func (s *packet) Release(*vfs.File) {
 	net.Lock()
 	s.protocol = 0
 	s.listen()
+	s.leaveFanout()
 	net.Unlock()
+	s.mu.Lock()
+	memory, retire := s.ringMemory, s.retire
+	s.rx, s.tx, s.ringMemory, s.head, s.tail = nil, nil, nil, nil, nil
+	s.mu.Unlock()
+	if retire != nil {
+		retire.Stop()
+	}
+	if memory != nil {
+		memory.Release()
+	}
 }
 
 // Ioctl serves SIOCINQ and the requests of interfaces.
@@ -380,18 +464,64 @@ func (s *packet) SetOption(c vfs.Caller, level, name int, v []byte) error {
 			return SetFlags(i, flags, unix.IFF_PROMISC)
 		}
 		return nil
-	case unix.PACKET_AUXDATA:
-		if len(v) < 4 {
+	}
+	if len(v) < 4 {
+		return unix.EINVAL
+	}
+	n := number(v)
+	if name == unix.PACKET_FANOUT {
+		return s.joinFanout(uint32(n))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ringed := s.rx != nil || s.tx != nil
+	switch name {
+	case unix.PACKET_RX_RING, unix.PACKET_TX_RING:
+		return s.setRing(v, name == unix.PACKET_TX_RING)
+	case unix.PACKET_VERSION:
+		if n < layout1 || n > layout3 {
 			return unix.EINVAL
 		}
-		s.mu.Lock()
-		s.auxdata = number(v) != 0
-		s.mu.Unlock()
-		return nil
-	case unix.PACKET_ORIGDEV, unix.PACKET_LOSS, unix.PACKET_TIMESTAMP, unix.PACKET_QDISC_BYPASS, unix.PACKET_IGNORE_OUTGOING:
-		return nil
+		if ringed {
+			return unix.EBUSY
+		}
+		s.layout = int(n)
+	case unix.PACKET_RESERVE:
+		if n < 0 {
+			return unix.EINVAL
+		}
+		if ringed {
+			return unix.EBUSY
+		}
+		if n > 1<<20 {
+			return unix.EINVAL
+		}
+		s.reserve = int(n)
+	case unix.PACKET_LOSS:
+		if ringed {
+			return unix.EBUSY
+		}
+		s.loss = n != 0
+	case unix.PACKET_AUXDATA:
+		s.auxdata = n != 0
+	case unix.PACKET_ORIGDEV:
+		s.origin = n != 0
+	case unix.PACKET_IGNORE_OUTGOING:
+		if n < 0 || n > 1 {
+			return unix.EINVAL
+		}
+		s.noOutgoing = n != 0
+	case unix.PACKET_TIMESTAMP:
+		s.stamp = n
+	case unix.PACKET_VNET_HDR:
+		if n != 0 {
+			return unix.EINVAL
+		}
+	case unix.PACKET_QDISC_BYPASS, unix.PACKET_COPY_THRESH, unix.PACKET_TX_TIMESTAMP, unix.PACKET_TX_HAS_OFF:
+	default:
+		return unix.ENOPROTOOPT
 	}
-	return unix.ENOPROTOOPT // rings and fan-out among them
+	return nil
 }
 
 // Option serves SOL_PACKET.
@@ -399,14 +529,54 @@ func (s *packet) Option(_ vfs.Caller, level, name int, v []byte) (int, error) {
 	if level == unix.SOL_SOCKET {
 		return s.socketOption(name, v)
 	}
-	if level == unix.SOL_PACKET && name == unix.PACKET_STATISTICS {
-		var p [8]byte
-		s.mu.Lock()
+	if level != unix.SOL_PACKET {
+		return 0, unix.ENOPROTOOPT
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := int32(0)
+	switch name {
+	case unix.PACKET_STATISTICS:
+		var p [12]byte
+		size := 8
 		binary.NativeEndian.PutUint32(p[:], s.seen)
 		binary.NativeEndian.PutUint32(p[4:], s.drops)
-		s.seen, s.drops = 0, 0
-		s.mu.Unlock()
-		return copy(v, p[:]), nil
+		if s.layout == layout3 {
+			size = 12
+			binary.NativeEndian.PutUint32(p[8:], s.freezes)
+		}
+		s.seen, s.drops, s.freezes = 0, 0, 0
+		return copy(v, p[:size]), nil
+	case unix.PACKET_HDRLEN: // of the layout that the program has put there
+		if len(v) < 4 {
+			return 0, unix.EINVAL
+		}
+		layout := number(v)
+		if layout < layout1 || layout > layout3 {
+			return 0, unix.EINVAL
+		}
+		n = int32(headSize(int(layout)))
+	case unix.PACKET_VERSION:
+		n = int32(s.layout)
+	case unix.PACKET_RESERVE:
+		n = int32(s.reserve)
+	case unix.PACKET_LOSS:
+		n = truth(s.loss)
+	case unix.PACKET_AUXDATA:
+		n = truth(s.auxdata)
+	case unix.PACKET_ORIGDEV:
+		n = truth(s.origin)
+	case unix.PACKET_IGNORE_OUTGOING:
+		n = truth(s.noOutgoing)
+	case unix.PACKET_TIMESTAMP:
+		n = s.stamp
+	case unix.PACKET_FANOUT:
+		if g := s.group.Load(); g != nil {
+			n = int32(g.id) | int32(g.mode)<<16
+		}
+	case unix.PACKET_VNET_HDR, unix.PACKET_QDISC_BYPASS, unix.PACKET_TX_HAS_OFF:
+	default:
+		return 0, unix.ENOPROTOOPT
 	}
-	return 0, unix.ENOPROTOOPT
+	return socket.PutInt(v, n), nil
 }

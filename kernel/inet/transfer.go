@@ -92,11 +92,18 @@ func (s *tcp) transmit(c vfs.Caller, b *mm.Buffer, flags int) (int, error) {
 		}
 		want := min(b.Len(), free, largeChunk)
 		var n int
+		var shown []byte
+		if loTapped() {
+			shown = ahead(b, want)
+		}
 		n, err = p.rx.append(b, want)
 		if flags&unix.MSG_OOB != 0 && n > 0 && b.Len() == 0 {
 			p.rx.mark(p.Flag(unix.SO_OOBINLINE))
 		}
 		p.mu.Unlock()
+		if shown != nil && n > 0 {
+			s.showData(p, shown[:min(n, len(shown))], s.sent.Load()+uint64(done))
+		}
 		done += n
 		if n > 0 {
 			if p.deferred.Load() {

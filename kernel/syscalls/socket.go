@@ -537,6 +537,11 @@ func (t Thread) getsockopt(fd, level, name int32, val, lenp mm.Addr) error {
 		return t.getFilter(s, val, lenp, int(length))
 	}
 	v := make([]byte, min(length, maxOption))
+	if level == unix.SOL_PACKET { // PACKET_HDRLEN has a question there
+		if err := t.copyIn(v, val); err != nil {
+			return err
+		}
+	}
 	n, err := 0, error(unix.ENOPROTOOPT)
 	if level == unix.SOL_SOCKET {
 		n, err = s.Common().Get(int(name), v)
