@@ -200,11 +200,11 @@ static void sockets(void) {
 	printf("second %d\n", (int)a.nl_pid < 0);
 	close(t);
 	t = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
-	S(bind_to(t, 123456789, 0));
+	S(bind_to(t, getpid() + 123456789, 0));
 	a = name(t, 0);
-	printf("chosen %u\n", a.nl_pid);
+	printf("chosen %u\n", a.nl_pid - getpid());
 	int u = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
-	S(bind_to(u, 123456789, 0));
+	S(bind_to(u, getpid() + 123456789, 0));
 	S(connect_to(u, 5, 2));
 	a = name(u, 1);
 	printf("connected %u %u\n", a.nl_pid, a.nl_groups);
@@ -259,10 +259,12 @@ static void sockets(void) {
 // Messages between programs.
 static void users(void) {
 	int s = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_USERSOCK), t = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_USERSOCK);
-	S(bind_to(s, 9001, 0));
-	S(bind_to(t, 9002, 0));
+	// Others may run this program at the same time.
+	unsigned mine = getpid() << 3, group = getpid() % 24 + 4;
+	S(bind_to(s, mine + 1, 0));
+	S(bind_to(t, mine + 2, 0));
 	S(send(s, "x", 1, 0));
-	struct sockaddr_nl a = at(9002, 0);
+	struct sockaddr_nl a = at(mine + 2, 0);
 	S(sendto(s, "hello", 5, 0, (void *)&a, sizeof a));
 	S(sendto(s, "hello", 5, 0, (void *)&a, 11));
 	struct pollfd p = {t, POLLIN};
@@ -274,24 +276,24 @@ static void users(void) {
 	struct sockaddr_nl from = {0};
 	struct msghdr m = {&from, sizeof from, &iov, 1, control, sizeof control};
 	S(recvmsg(t, &m, 0));
-	printf("flags %#x from %u groups %u namelen %u control %zu\n", m.msg_flags, from.nl_pid, from.nl_groups, m.msg_namelen, m.msg_controllen);
-	a = at(9003, 0);
+	printf("flags %#x from %u groups %u namelen %u control %zu\n", m.msg_flags, from.nl_pid - mine, from.nl_groups, m.msg_namelen, m.msg_controllen);
+	a = at(mine + 3, 0);
 	S(sendto(s, "hello", 5, 0, (void *)&a, sizeof a));
-	S(set(t, NETLINK_ADD_MEMBERSHIP, 3));
+	S(set(t, NETLINK_ADD_MEMBERSHIP, group));
 	S(set(t, NETLINK_PKTINFO, 1));
-	a = at(0, 1 << 2);
+	a = at(0, 1u << (group - 1));
 	S(sendto(s, "group", 5, 0, (void *)&a, sizeof a));
 	iov.iov_len = sizeof b;
 	m.msg_controllen = sizeof control;
 	S(recvmsg(t, &m, MSG_DONTWAIT));
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	printf("flags %#x from %u groups %u control %zu", m.msg_flags, from.nl_pid, from.nl_groups, m.msg_controllen);
-	if (c) printf(" level %d type %d group %d", c->cmsg_level, c->cmsg_type, *(int *)CMSG_DATA(c));
+	printf("flags %#x from %u groups %d control %zu", m.msg_flags, from.nl_pid - mine, from.nl_groups == 1u << (group - 1), m.msg_controllen);
+	if (c) printf(" level %d type %d group %d", c->cmsg_level, c->cmsg_type, *(int *)CMSG_DATA(c) == group);
 	printf("\n");
 	S(set(t, NETLINK_PKTINFO, 0));
 	int one = 1;
 	S(setsockopt(t, SOL_SOCKET, SO_PASSCRED, &one, sizeof one));
-	a = at(9002, 0);
+	a = at(mine + 2, 0);
 	S(sendto(s, "creds", 5, 0, (void *)&a, sizeof a));
 	m.msg_controllen = sizeof control;
 	S(recvmsg(t, &m, MSG_DONTWAIT));
