@@ -93,12 +93,14 @@ func orphaned() bool {
 // another thread; what ends it does not come before.
 func (r *run) resume() {
 	var held []os.Signal
+	ends := false
 	for s := range r.signals {
 		if s == syscall.SIGCONT {
 			break
 		}
 		if s != syscall.SIGTSTP {
 			held = append(held, s) // SIGHUP comes before the SIGCONT that goes with it
+			ends = ends || s == syscall.SIGHUP || s == syscall.SIGTERM
 		}
 	}
 	for _, s := range held {
@@ -107,7 +109,9 @@ func (r *run) resume() {
 		default:
 		}
 	}
-	if r.Size != nil {
+	// A shell that exits continues us to let us end. Touching its terminal
+	// from the background would stop us again, with nobody left.
+	if r.Size != nil && !ends {
 		_ = r.Terminal.Enter()
 	}
 }

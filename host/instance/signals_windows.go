@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"io"
 	"syscall"
 
 	"husk/spec"
@@ -20,3 +21,6 @@ func (r *run) suspend() {}
 
 // stopped lets a program that was stopped go on.
 func (r *run) stopped(int) { r.send(&spec.Message{Type: spec.TypeSignal, Signal: 18}) }
+
+// awaitKeys is for Linux alone.
+func awaitKeys(io.Reader) {}

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strconv"
 	"syscall"
@@ -43,4 +44,20 @@ func parentOf(pid int) int {
 	}
 	n, _ := strconv.Atoi(string(fields[1]))
 	return n
+}
+
+// awaitKeys waits until a terminal has something to read. A read that is under
+// way when we are continued in the background would stop us again, before we
+// can serve the signal that came with it; to wait does not.
+func awaitKeys(terminal io.Reader) {
+	f, ok := terminal.(*os.File)
+	if !ok {
+		return
+	}
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, -1)
+		if err != unix.EINTR {
+			return
+		}
+	}
 }

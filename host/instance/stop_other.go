@@ -2,7 +2,10 @@
 
 package instance
 
-import "syscall"
+import (
+	"io"
+	"syscall"
+)
 
 // sendStop sends a signal that is to stop us, SIGTSTP or SIGSTOP. What it
 // returns is to be called when we have been continued.
@@ -17,3 +20,6 @@ func sendStop(pid int, sig syscall.Signal) (restore func()) {
 
 // parentOf is the parent of a process, 0 when that is unknown.
 func parentOf(int) int { return 0 }
+
+// awaitKeys is for Linux alone: not every poll(2) knows terminals.
+func awaitKeys(io.Reader) {}

@@ -94,6 +94,9 @@ func (r *run) pumpStdin() {
 	var total uint64
 	buf := make([]byte, bufferSize)
 	for {
+		if r.Size != nil {
+			awaitKeys(r.Stdin)
+		}
 		n, err := r.Stdin.Read(buf)
 		if n > 0 {
 			if _, err := r.input.Write(buf[:n]); err != nil {

@@ -182,30 +182,61 @@ func TestTerminalStopAndContinueReachTheShellOutside(t *testing.T) {
 	s.end(0)
 }
 
+// waits is a command that says its number and, when it is ready, waits.
+const waits = `sh -c 'echo "pid $$"; exec "$HUSK" run -it -r / sh -c "echo ready; exec sleep 100"'`
+
+// pid is the number of the command that waits, once it is ready.
+func (s *session) pid() int {
+	s.t.Helper()
+	s.expect("pid ")
+	start := s.seen.Len()
+	s.expect("\r\n")
+	n, err := strconv.Atoi(strings.TrimSpace(s.seen.String()[start:]))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.expect("ready\r\n")
+	return n
+}
+
+// TestTerminalHangupEndsWhatIsStopped has the shell end while the command is
+// stopped: nobody could continue it any more.
+func TestTerminalHangupEndsWhatIsStopped(t *testing.T) {
+	s := onTerminalOfShell(t, waits+`; echo "status $?"; exit 3`)
+	pid := s.pid()
+	s.press("\x1a")
+	s.expect("status 148\r\n")
+	s.end(3)
+	for late := time.Now().Add(patience); ; {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if _, rest, ok := strings.Cut(string(stat), ") "); err != nil || ok && rest[0] == 'Z' {
+			break
+		}
+		if time.Now().After(late) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			t.Fatalf("the command goes on: %s", stat)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func TestTerminalIsRestoredOnEveryWayOut(t *testing.T) {
 	s := onTerminalOfShell(t, `before=$(stty -g)
 		ended() { echo "status $?"; test "$(stty -g)" = "$before" && echo "restored"; }
 		"$HUSK" run -it nothing-of-this-name; ended
 		"$HUSK" run -it -r / sh -c 'kill -SEGV $$'; ended
-		sh -c 'echo "pid $$"; exec "$HUSK" run -it -r / sh -c "echo ready; exec sleep 100"'; ended
-		sh -c 'echo "pid $$"; exec "$HUSK" run -it -r / sh -c "echo ready; exec sleep 100"'; ended`)
+		for i in 1 2 3 4; do `+waits+`; ended; done`)
 	s.expect("status 127\r\nrestored\r\n")
 	s.expect("status 139\r\nrestored\r\n")
-	pid := func() int {
-		s.expect("pid ")
-		start := s.seen.Len()
-		s.expect("\r\n")
-		n, err := strconv.Atoi(strings.TrimSpace(s.seen.String()[start:]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.expect("ready\r\n")
-		return n
-	}
-	_ = unix.Kill(pid(), unix.SIGTERM)
+	s.pid()
+	s.press("\x03")
+	s.expect("status 130\r\nrestored\r\n")
+	_ = unix.Kill(s.pid(), unix.SIGTERM)
 	s.expect("status 143\r\nrestored\r\n")
+	_ = unix.Kill(s.pid(), unix.SIGHUP)
+	s.expect("status 129\r\nrestored\r\n")
 	// QEMU is killed: it is the only child.
-	husk := pid()
+	husk := s.pid()
 	qemu := 0
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", husk))
 	for _, f := range tasks {
