@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,23 @@ import (
 
 // patience is for one machine: an emulated one on a busy host is slow.
 const patience = 5 * time.Minute
+
+// TestMain gives what CI runs a cache that nobody fills but this. All packages
+// are too much to be fetched each time.
+func TestMain(m *testing.M) {
+	if os.Getenv("HUSK_PACKAGES") != "" {
+		os.Exit(m.Run())
+	}
+	dir, err := os.MkdirTemp("", "husk-packages")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Setenv("XDG_CACHE_HOME", dir)
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
 
 // fetching is how long the mirror may take for everything.
 func fetching() time.Duration {
@@ -115,10 +133,6 @@ func TestCatalogue(t *testing.T) {
 		t.Fatal("no recipe has such a name")
 	}
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
-	if os.Getenv("HUSK_PACKAGES") == "" {
-		// A cache that nobody fills but this.
-		t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	}
 	skipWithoutMirror(t, recipes)
 	for _, r := range recipes {
 		t.Run(r.Name, func(t *testing.T) {
@@ -137,6 +151,31 @@ func TestCatalogue(t *testing.T) {
 			t.Logf("%s; made in %.1f s, tested in %.1f s", line, made.Seconds(), (time.Since(began) - made).Seconds())
 			_ = exec.Command(bin, "pkg", "rm", r.Name).Run() // leaves room for the next
 		})
+	}
+}
+
+// A program finds its libraries in packages where the machine has none, or
+// others.
+func TestProgramFindsItsLibrariesInPackages(t *testing.T) {
+	bin := command.Quiet(t)
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	skipWithoutMirror(t, []pkgs.Recipe{{Name: "bc"}})
+	base := filepath.Join(t.TempDir(), "base")
+	for _, args := range [][]string{{"pkg", "create", "base", "bc"}, {"image", "cp", "deb/base:/", base}} {
+		if out, err := exec.Command(bin, args...).CombinedOutput(); err != nil {
+			t.Fatalf("husk %q: %v\n%s", args, err, out)
+		}
+	}
+	program := filepath.Join(t.TempDir(), "calculate")
+	if err := os.Rename(filepath.Join(base, "usr/bin/bc"), program); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, "run", "--sysroot", base, program, "-q")
+	cmd.Stdin = strings.NewReader("6*7\n")
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.HasSuffix(string(out), "42\n") {
+		t.Errorf("%v: %v\n%s", cmd.Args, err, tail(out))
 	}
 }
 
