@@ -19,8 +19,12 @@ func TestRecordsOfNamesMayComeInPieces(t *testing.T) {
 
 func TestSlimImageIsNamedAfterWhatItWasMadeOf(t *testing.T) {
 	for _, test := range [][3]string{
-		{"/usr/bin/python3", "", "python3-slim"}, {"image:node", "node:latest", "node:slim"}, {"deb:bc", "deb/bc:latest", "deb/bc:slim"},
-		{"web", "web:2", "web:2-slim"}, {"x", "host:5000/web", "host:5000/web:slim"}, {"0123abcd", "", "0123abcd-slim"},
+		{"/usr/bin/python3", "", "python3-slim"},
+		{"image:node", "node:latest", "node:slim"},
+		{"deb:bc", "deb/bc:latest", "deb/bc:slim"},
+		{"web", "web:2", "web:2-slim"},
+		{"x", "host:5000/web", "host:5000/web:slim"},
+		{"0123abcd", "", "0123abcd-slim"},
 	} {
 		if got := slimName(test[0], test[1]); got != test[2] {
 			t.Errorf("%s, %s: %s", test[0], test[1], got)
