@@ -154,7 +154,7 @@ func (m *machine) call(c *vfstest.Caller, f *vfs.File, s socket.Socket, op, a, b
 	case 21:
 		tcpLines(nil, a&1 != 0)
 		udpLines(nil, a&1 != 0)
-		statLines(nil)
+		statLines(nil, false)
 	}
 }
 

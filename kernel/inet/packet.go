@@ -2,6 +2,7 @@ package inet
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -75,6 +76,7 @@ func newPacket(c vfs.Caller, typ, protocol int) (socket.Socket, error) {
 	s.tap.See = s.see
 	s.protocol = uint16(protocol)<<8 | uint16(protocol)>>8
 	net.Lock()
+	packets = append(packets, s)
 	s.listen()
 	net.Unlock()
 	return s, nil
@@ -409,6 +411,9 @@ func (s *packet) Release(*vfs.File) {
 	s.protocol = 0
 	s.listen()
 	s.leaveFanout()
+	if k := slices.Index(packets, s); k >= 0 {
+		packets = slices.Delete(packets, k, k+1)
+	}
 	net.Unlock()
 	s.mu.Lock()
 	memory, retire := s.ringMemory, s.retire

@@ -14,13 +14,19 @@ func registerProc() {
 	proc.RegisterNet("tcp6", func(p []byte) []byte { return tcpLines(p, true) })
 	proc.RegisterNet("udp", func(p []byte) []byte { return udpLines(p, false) })
 	proc.RegisterNet("udp6", func(p []byte) []byte { return udpLines(p, true) })
-	proc.RegisterNet("raw", func(p []byte) []byte { return rawLines(p) })
+	proc.RegisterNet("raw", func(p []byte) []byte { return rawLines(p, false) })
+	proc.RegisterNet("raw6", func(p []byte) []byte { return rawLines(p, true) })
 	proc.RegisterNet("dev", deviceLines)
 	proc.RegisterNet("route", routeLines)
 	proc.RegisterNet("ipv6_route", route6Lines)
 	proc.RegisterNet("if_inet6", address6Lines)
 	proc.RegisterNet("arp", neighbourLines)
-	proc.RegisterNet("sockstat", statLines)
+	proc.RegisterNet("sockstat", func(p []byte) []byte { return statLines(p, false) })
+	proc.RegisterNet("sockstat6", func(p []byte) []byte { return statLines(p, true) })
+	proc.RegisterNet("snmp", snmpLines)
+	proc.RegisterNet("packet", packetLines)
+	proc.RegisterNet("igmp", igmpLines)
+	proc.RegisterNet("igmp6", igmp6Lines)
 }
 
 const digits = "0123456789ABCDEF"
@@ -159,12 +165,12 @@ func (s *udp) line(p []byte, x *binding, n int) []byte {
 	return pad(p, start, 127, x.v6)
 }
 
-func rawLines(p []byte) []byte {
+func rawLines(p []byte, v6 bool) []byte {
 	net.Lock()
 	defer net.Unlock()
 	for _, r := range raws {
-		if !r.v6 {
-			x := &binding{s: &r.sock, local: r.local, remote: r.remote, uid: r.uid}
+		if r.v6 == v6 {
+			x := &binding{s: &r.sock, local: r.local, remote: r.remote, uid: r.uid, v6: v6}
 			x.local.Port = uint16(r.Protocol)
 			p = r.line(p, x, r.Protocol)
 		}
@@ -312,35 +318,5 @@ func neighbourLines(p []byte) []byte {
 			p = append(append(p, i.Name...), '\n')
 		}
 	}
-	return p
-}
-
-func statLines(p []byte) []byte {
-	net.Lock()
-	tcps, udps, raw, tw := 0, 0, len(raws), net.tcp.waiting
-	for _, b := range net.tcp.m {
-		for x := b.first; x != nil; x = x.next {
-			if x.tcp != nil {
-				tcps++
-			}
-		}
-	}
-	for _, b := range net.udp.m {
-		for x := b.first; x != nil; x = x.next {
-			udps++
-		}
-	}
-	net.Unlock()
-	add := func(s string, n int) {
-		p = append(p, s...)
-		p = strconv.AppendUint(p, uint64(n), 10)
-	}
-	add("sockets: used ", tcps+udps+raw)
-	add("\nTCP: inuse ", tcps)
-	add(" orphan 0 tw ", tw)
-	add(" alloc ", tcps)
-	add(" mem 0\nUDP: inuse ", udps)
-	add(" mem 0\nUDPLITE: inuse 0\nRAW: inuse ", raw)
-	p = append(p, "\nFRAG: inuse 0 memory 0\n"...)
 	return p
 }

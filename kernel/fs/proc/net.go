@@ -69,16 +69,6 @@ const (
 	sockstat  = "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
 	sockstat6 = "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n"
 
-	snmp = "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n" +
-		"Ip: 2 64 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n" +
-		"Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps OutTimestampReps OutAddrMasks OutAddrMaskReps\n" +
-		"Icmp: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n" +
-		"Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n" +
-		"Tcp: 1 200 120000 -1 0 0 0 0 0 0 0 0 0 0 0\n" +
-		"Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n" +
-		"Udp: 0 0 0 0 0 0 0 0 0\n" +
-		"UdpLite: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n" +
-		"UdpLite: 0 0 0 0 0 0 0 0 0\n"
 	netstat = "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed ListenOverflows ListenDrops TCPTimeouts\nTcpExt: 0 0 0 0 0 0\n" +
 		"IpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts OutBcastPkts InOctets OutOctets InMcastOctets OutMcastOctets InBcastOctets OutBcastOctets InCsumErrors InNoECTPkts InECT1Pkts InECT0Pkts InCEPkts ReasmOverlaps\n" +
 		"IpExt: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
@@ -94,26 +84,26 @@ var netDir = pseudo.Dir{Entries: []pseudo.Entry{
 	{Name: "icmp", Const: headICMP},
 	{Name: "icmp6", Const: headUDP6},
 	{Name: "if_inet6", Show: showNetIfInet6},
-	{Name: "igmp", Const: headIGMP},
-	{Name: "igmp6"},
+	{Name: "igmp", Show: showNetIGMP},
+	{Name: "igmp6", Show: showNetIGMP6},
 	{Name: "ip6_flowlabel", Const: "Label S Owner  Users  Linger Expires  Dst                              Opt\n"},
 	{Name: "ipv6_route", Show: showNetIPv6Route},
 	{Name: "mcfilter", Const: headMC},
 	{Name: "mcfilter6", Const: headMC},
 	{Name: "netlink", Show: showNetNetlink},
 	{Name: "netstat", Const: netstat},
-	{Name: "packet", Const: headPacket},
+	{Name: "packet", Show: showNetPacket},
 	{Name: "protocols", Const: headProtocols},
 	{Name: "psched", Const: "000003e8 00000040 000f4240 3b9aca00\n"},
 	{Name: "ptype", Const: headPtype},
 	{Name: "raw", Show: showNetRaw},
-	{Name: "raw6", Const: headUDP6},
+	{Name: "raw6", Show: showNetRaw6},
 	{Name: "route", Show: showNetRoute},
 	{Name: "rt_cache", Const: headCache},
 	{Name: "snmp", Show: showNetSNMP},
 	{Name: "snmp6"},
 	{Name: "sockstat", Show: showNetSockstat},
-	{Name: "sockstat6", Const: sockstat6},
+	{Name: "sockstat6", Show: showNetSockstat6},
 	{Name: "softnet_stat", Const: "00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000\n"},
 	{Name: "stat", Dir: &pseudo.Dir{}},
 	{Name: "tcp", Show: showNetTCP},
@@ -155,7 +145,16 @@ func showNetARP(t *text, c vfs.Caller, _ subject) error  { return headed(t, "arp
 
 func showNetRoute(t *text, c vfs.Caller, _ subject) error   { return headed(t, "route", headRoute) }
 func showNetNetlink(t *text, c vfs.Caller, _ subject) error { return headed(t, "netlink", headNetlink) }
-func showNetSNMP(t *text, c vfs.Caller, _ subject) error    { return whole(t, "snmp", snmp) }
+func showNetSNMP(t *text, c vfs.Caller, _ subject) error    { return whole(t, "snmp", "") }
+
+func showNetRaw6(t *text, c vfs.Caller, _ subject) error   { return headed(t, "raw6", headUDP6) }
+func showNetPacket(t *text, c vfs.Caller, _ subject) error { return headed(t, "packet", headPacket) }
+func showNetIGMP(t *text, c vfs.Caller, _ subject) error   { return headed(t, "igmp", headIGMP) }
+func showNetIGMP6(t *text, c vfs.Caller, _ subject) error  { return whole(t, "igmp6", "") }
+
+func showNetSockstat6(t *text, c vfs.Caller, _ subject) error {
+	return whole(t, "sockstat6", sockstat6)
+}
 
 func showNetSockstat(t *text, c vfs.Caller, _ subject) error  { return whole(t, "sockstat", sockstat) }
 func showNetIPv6Route(t *text, c vfs.Caller, _ subject) error { return whole(t, "ipv6_route", "") }
