@@ -120,7 +120,7 @@ func readProgram(c vfs.Caller, v []byte) ([]bpf.Instruction, error) {
 		return nil, unix.EINVAL
 	}
 	n := int(binary.NativeEndian.Uint16(v))
-	if n == 0 || n > maxInstructions {
+	if n == 0 || n > maxInstructions || binary.NativeEndian.Uint64(v[8:]) == 0 {
 		return nil, unix.EINVAL
 	}
 	raw := make([]byte, 8*n)

@@ -131,6 +131,18 @@ func TestNetlinkBehavesAsOnLinux(t *testing.T) {
 	compare(t, "", nil, program, "change")
 }
 
+func TestFiltersAndPacketSocketsBehaveAsOnLinux(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("packet sockets are the superuser's, as who the program runs in the machine")
+	}
+	program := compile(t, "gcc", "filters.c", "filters", "-O1", "-w")
+	compare(t, "", nil, program)
+	if execute(t, "", program, "probe").status != 0 {
+		t.Skip("the program cannot have packet sockets here")
+	}
+	compare(t, "", nil, program, "packets")
+}
+
 func TestCrashEndsWithTheSignalAndAReport(t *testing.T) {
 	program := compile(t, "gcc", "crash.c", "crash", "-O1", "-g")
 	signals := map[string]string{
