@@ -9,10 +9,9 @@ import (
 // mostExtensions bounds the walk over IPv6's extension headers.
 const mostExtensions = 8
 
-// sound checks the checksums of a frame that a card which can do so has not
-// checked: those of the IPv4 header, of TCP and of UDP. ICMP's are gVisor's
-// affair, and so is everything that is malformed. Of a fragment only the
-// header can be checked.
+// sound checks the checksums of a frame that the card has not checked: those
+// of the IPv4 header, of TCP and of UDP. ICMP's are gVisor's affair, and so is
+// everything that is malformed. Of a fragment only the header can be checked.
 func sound(frame []byte) bool {
 	packet := frame[header.EthernetMinimumSize:]
 	switch header.Ethernet(frame).Type() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ import (
 type cable struct {
 	far *channel.Endpoint
 	r   inet.Receiver
+	few atomic.Bool // its queue is always nearly full
 }
 
 func (*cable) Address() [6]byte      { return [6]byte{2, 0, 0, 0, 0, 1} }
@@ -58,6 +60,10 @@ func (c *cable) Start(r inet.Receiver) error {
 }
 
 func (c *cable) Transmit(_ int, frames []inet.Frame) int {
+	if c.few.Load() && len(frames) > 3 {
+		frames = frames[:3]
+		defer func() { go c.r.Room(0) }()
+	}
 	for _, f := range frames {
 		data := bytes.Join(f.Pieces, nil)
 		pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(data)})
@@ -72,6 +78,7 @@ var (
 	theirs = tcpip.AddrFrom4([4]byte{10, 0, 0, 2})
 	once   sync.Once
 	peer   *stack.Stack
+	wire   *cable
 )
 
 // network connects this machine with peer.
@@ -92,7 +99,8 @@ func network(t *testing.T) *stack.Stack {
 			Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: theirs, PrefixLen: 24},
 		}, stack.AddressProperties{})
 		peer.SetRouteTable([]tcpip.Route{{Destination: tcpip.AddressWithPrefix{Address: theirs, PrefixLen: 24}.Subnet(), NIC: 1}})
-		i, err := inet.AddLink("eth0", &cable{far: far})
+		wire = &cable{far: far}
+		i, err := inet.AddLink("eth0", wire)
 		if err == nil {
 			err = inet.AddAddress(i, inet.Address{IP: ours, Bits: 24})
 		}
@@ -193,6 +201,51 @@ func TestPeerConnectsToOurListener(t *testing.T) {
 	name, err := ns.PeerName()
 	if err == nil && !bytes.Equal(name[4:8], []byte{10, 0, 0, 2}) {
 		t.Errorf("peer %v %v", name, err)
+	}
+}
+
+// TestTrainsSurviveAFullQueue has the card take a train of segments in parts.
+func TestTrainsSurviveAFullQueue(t *testing.T) {
+	p := network(t)
+	wire.few.Store(true)
+	defer wire.few.Store(false)
+	f, s := open(t, unix.SOCK_STREAM)
+	c := vfstest.New()
+	if err := s.Bind(c, sockaddr(1, 81)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(c, 5); err != nil {
+		t.Fatal(err)
+	}
+	big := make([]byte, 1<<20)
+	for i := range big {
+		big[i] = byte(i * i >> 7)
+	}
+	done := make(chan error, 1)
+	go func() {
+		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+		defer stop()
+		k, err := gonet.DialContextTCP(ctx, p, tcpip.FullAddress{Addr: tcpip.AddrFromSlice(ours.Bytes()), Port: 81}, ipv4.ProtocolNumber)
+		if err == nil {
+			var got []byte
+			if got, err = io.ReadAll(k); err == nil && !bytes.Equal(got, big) {
+				err = io.ErrUnexpectedEOF
+			}
+			k.Close()
+		}
+		done <- err
+	}()
+	n, ns, err := socket.Accept(c, f, s, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Put()
+	send(t, n, ns, big)
+	if err := ns.Shutdown(unix.SHUT_WR); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/stack/gro"
 
 	"husk/kernel/inet"
 )
@@ -24,12 +25,19 @@ type nic struct {
 	closing func()
 
 	queues []queue
+	// software says that trains of TCP's segments are cut here, not by the
+	// card.
+	software bool
 }
 
 // queue is one queue of the card, and what found it full.
 type queue struct {
 	mu      sync.Mutex
 	waiting []*stack.PacketBuffer
+	part    int // segments of the first waiting packet that are sent already
+	cutter  cutter
+
+	gro gro.GRO // of who receives
 }
 
 // mostWaiting bounds a queue, as txqueuelen does.
@@ -42,6 +50,10 @@ func newNIC(i *inet.Interface) *nic {
 		queues: make([]queue, max(i.Link.Queues(), 1)),
 	}
 	n.mtu.Store(uint32(i.Link.MTU()))
+	n.software = !n.offload.SendChecksum || !n.offload.TCP4 || !n.offload.TCP6
+	for k := range n.queues {
+		n.queues[k].gro.Init(!n.offload.Merge)
+	}
 	return n
 }
 
@@ -61,26 +73,20 @@ func (n *nic) IsAttached() bool                        { return n.up.Load() != n
 // CapabilityTXChecksumOffload, with which nobody would make the sum of the
 // pseudo header: gVisor makes that one for its trains of segments.
 //
-// A card that knows of received checksums has all of them settled before
-// gVisor sees the packet (deliver): gVisor asks the card, not the packet.
+// Received checksums are all settled before gVisor sees the packet (deliver):
+// gVisor asks the card, not the packet.
 func (n *nic) Capabilities() stack.LinkEndpointCapabilities {
-	if n.offload.ReceiveChecksum {
-		return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
-	}
-	return stack.CapabilityResolutionRequired
+	return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
 }
 
-// SupportedGSO reports whether the card cuts TCP's trains, for which it has to
-// sum as well.
-func (n *nic) SupportedGSO() stack.SupportedGSO {
-	if n.offload.SendChecksum && n.offload.TCP4 && n.offload.TCP6 {
-		return stack.HostGSOSupported
-	}
-	return stack.GSONotSupported
-}
+// SupportedGSO is yes: who cuts TCP's trains is the card, or a cutter.
+func (n *nic) SupportedGSO() stack.SupportedGSO { return stack.HostGSOSupported }
 
 // GSOMaxSize is the longest train, without its headers.
 func (n *nic) GSOMaxSize() uint32 {
+	if n.software {
+		return 65535 - 128
+	}
 	return uint32(max(min(n.offload.MaxFrame, 65535)-128, int(n.mtu.Load())))
 }
 
@@ -146,69 +152,97 @@ func (n *nic) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	return len(packets), nil
 }
 
-func (n *nic) send(q int, packets []*stack.PacketBuffer) {
-	n.queues[q].mu.Lock()
-	defer n.queues[q].mu.Unlock()
-	w := &n.queues[q].waiting
-	if len(*w) == 0 {
-		packets = packets[n.transmit(q, packets):]
+func (n *nic) send(k int, packets []*stack.PacketBuffer) {
+	q := &n.queues[k]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		packets = packets[n.transmit(k, packets):]
 	}
 	for _, pkt := range packets {
-		if len(*w) >= mostWaiting {
+		if len(q.waiting) >= mostWaiting {
 			n.i.TxDropped.Add(1)
 			continue
 		}
-		*w = append(*w, pkt.IncRef())
+		q.waiting = append(q.waiting, pkt.IncRef())
 	}
 }
 
-// transmit gives packets to the card and returns how many it took. The
-// queue's mu is held.
-func (n *nic) transmit(q int, packets []*stack.PacketBuffer) int {
+// transmit gives packets to the card and returns how many it took whole; of
+// the next it took queue.part segments. The queue's mu is held.
+func (n *nic) transmit(k int, packets []*stack.PacketBuffer) int {
+	q := &n.queues[k]
 	var frames [batch]inet.Frame
+	var origin [batch]struct{ packet, segment int }
 	total := 0
 	for total < len(packets) {
-		k := min(len(packets)-total, batch)
+		count, next, part := 0, total, q.part
+		q.cutter.reset()
+		for next < len(packets) && count < batch {
+			pkt := packets[next]
+			made, all := 1, true
+			if n.cuts(pkt) {
+				made, all = q.cutter.cut(pkt, part, frames[count:])
+			} else {
+				frames[count] = n.frame(pkt)
+			}
+			for i := range made {
+				origin[count+i].packet, origin[count+i].segment = next, part+i
+			}
+			count += made
+			if !all {
+				part += made
+				break
+			}
+			next, part = next+1, 0
+		}
 		bytes := uint64(0)
-		for i, pkt := range packets[total : total+k] {
-			frames[i] = n.frame(pkt)
+		for i := range frames[:count] {
 			n.i.Tapped(&frames[i], true)
 		}
-		sent := n.link.Transmit(q, frames[:k])
+		sent := n.link.Transmit(k, frames[:count])
 		for i := range frames[:sent] {
 			bytes += uint64(frames[i].Len())
 		}
 		n.i.TxPackets.Add(uint64(sent))
 		n.i.TxBytes.Add(bytes)
-		total += sent
-		if sent < k {
-			break
+		if sent < count {
+			q.part = origin[sent].segment
+			return origin[sent].packet
 		}
+		total, q.part = next, part
 	}
 	return total
 }
 
 // Room sends what waits for room.
-func (n *nic) Room(q int) {
-	n.queues[q].mu.Lock()
-	defer n.queues[q].mu.Unlock()
-	w := &n.queues[q].waiting
-	if len(*w) == 0 {
+func (n *nic) Room(k int) {
+	q := &n.queues[k]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
 		return
 	}
-	sent := n.transmit(q, *w)
-	for _, pkt := range (*w)[:sent] {
+	sent := n.transmit(k, q.waiting)
+	for _, pkt := range q.waiting[:sent] {
 		pkt.DecRef()
 	}
-	*w = append((*w)[:0], (*w)[sent:]...)
+	left := copy(q.waiting, q.waiting[sent:])
+	clear(q.waiting[left:])
+	q.waiting = q.waiting[:left]
 }
 
 // Carrier has nothing to do: a packet without a carrier is lost like any other.
 func (n *nic) Carrier(bool) {}
 
-// Receive carries frames up.
-func (n *nic) Receive(_ int, frames []inet.Frame) {
+// Receive carries frames up. What a card has not merged is merged here, as far
+// as it came at once.
+func (n *nic) Receive(k int, frames []inet.Frame) {
 	d := n.up.Load()
+	g := &n.queues[k].gro
+	if d != nil {
+		g.Dispatcher = *d
+	}
 	for i := range frames {
 		f := &frames[i]
 		size := f.Len()
@@ -216,7 +250,7 @@ func (n *nic) Receive(_ int, frames []inet.Frame) {
 		n.i.RxBytes.Add(uint64(size))
 		n.i.Tapped(f, false)
 		if d != nil && size >= header.EthernetMinimumSize {
-			n.deliver(*d, f, size)
+			n.deliver(g, f, size)
 		} else {
 			n.i.RxDropped.Add(1)
 		}
@@ -224,15 +258,18 @@ func (n *nic) Receive(_ int, frames []inet.Frame) {
 			f.Done()
 		}
 	}
+	if d != nil {
+		g.Flush()
+	}
 }
 
-func (n *nic) deliver(d stack.NetworkDispatcher, f *inet.Frame, size int) {
+func (n *nic) deliver(g *gro.GRO, f *inet.Frame, size int) {
 	v := buffer.NewViewSize(size)
 	p := v.AsSlice()
 	for _, piece := range f.Pieces {
 		p = p[copy(p, piece):]
 	}
-	if n.offload.ReceiveChecksum && !f.Verified && !f.Partial && !sound(v.AsSlice()) {
+	if !f.Verified && !f.Partial && !sound(v.AsSlice()) {
 		n.i.RxDropped.Add(1)
 		v.Release()
 		return
@@ -254,5 +291,7 @@ func (n *nic) deliver(d stack.NetworkDispatcher, f *inet.Frame, size int) {
 		pkt.PktType = tcpip.PacketOtherHost
 		return // the card may be promiscuous, we are not
 	}
-	d.DeliverNetworkPacket(h.Type(), pkt)
+	pkt.NetworkProtocolNumber = h.Type()
+	pkt.RXChecksumValidated = true
+	g.Enqueue(pkt)
 }
