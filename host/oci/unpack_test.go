@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
@@ -351,6 +355,60 @@ func FuzzTar(f *testing.F) {
 	})
 }
 
+// compressedArchive is an image as a registry has it, in an OCI archive.
+func compressedArchive(t testing.TB, im *store.Image) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	a := archive{tar.NewWriter(&out)}
+	blob := func(b []byte) v1.Hash {
+		h, _, err := v1.SHA256(bytes.NewReader(b))
+		if err == nil {
+			err = a.bytes("blobs/sha256/"+h.Hex, b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	read := func(h v1.Hash) []byte {
+		b, err := os.ReadFile(im.BlobPath(h))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mf := *im.Manifest.DeepCopy()
+	for i, l := range mf.Layers {
+		b := z.EncodeAll(read(l.Digest), nil)
+		mf.Layers[i] = v1.Descriptor{MediaType: mediaZstd, Size: int64(len(b)), Digest: blob(b)}
+	}
+	blob(read(mf.Config.Digest))
+	b, err := json.Marshal(mf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := indexOf("", v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: int64(len(b)), Digest: blob(b)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(a.bytes("oci-layout", []byte(layoutFile)), a.bytes("index.json", index), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestArchiveOfARegistrysFormIsTheSameImage(t *testing.T) {
+	_, im := committed(t, noise(t, 1000))
+	got, err := importBytes(testUse(t), compressedArchive(t, im), ImportOptions{})
+	if err != nil || got[0].Digest != im.Digest {
+		t.Errorf("%v (%v), want %v", got, err, im.Digest)
+	}
+}
+
 func FuzzImport(f *testing.F) {
 	u := testUse(f)
 	c, err := importBytes(u, makeTar(f, tar.Header{Name: "a"}), ImportOptions{})
@@ -368,6 +426,7 @@ func FuzzImport(f *testing.F) {
 		}
 		f.Add(b.Bytes())
 	}
+	f.Add(compressedArchive(f, im))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = importBytes(u, b, ImportOptions{Limits: Limits{Bytes: 1 << 20, Files: 1000}})
 	})
