@@ -63,7 +63,11 @@ func (s *settings) set(name string, values ...string) {
 	}
 	f := s.flags.Lookup(name)
 	if f == nil {
-		s.warnings = append(s.warnings, fmt.Sprintf("%s (--%s) is not supported here", strings.Join(values, " "), name))
+		what := strings.Join(values, " ") + " (--" + name + ")"
+		if values[0] == yes(true) {
+			what = "--" + name
+		}
+		s.warnings = append(s.warnings, what+" is not supported here")
 		return
 	}
 	var err error
@@ -75,6 +79,9 @@ func (s *settings) set(name string, values ...string) {
 		f.Changed = true
 	} else if !f.Changed {
 		err = s.flags.Set(name, values[0])
+	}
+	if why := errors.Unwrap(err); why != nil {
+		err = fmt.Errorf("--%s: %w", name, why) // without pflag's words
 	}
 	if err != nil {
 		s.err = fmt.Errorf("%s: %w", s.file, err)
@@ -118,8 +125,12 @@ func (s *settings) network(n *config.Network) {
 	if ip != "" && !strings.Contains(ip, "/") && n.Netmask != "" {
 		ip += "/" + n.Netmask
 	}
+	mode := n.Mode
+	if mode == "" && (n.IP != "" || n.IPv6 != "" || n.Gateway != "" || n.MAC != "" || len(n.DNS) > 0) {
+		mode = "user" // who says what the card is like wants one
+	}
 	// These are lists, but what the command line says is meant instead.
-	for flag, values := range map[string][]string{"net": {n.Mode}, "ip": {ip, n.IPv6}, "gateway": {n.Gateway}} {
+	for flag, values := range map[string][]string{"net": {mode}, "ip": {ip, n.IPv6}, "gateway": {n.Gateway}} {
 		if !s.flags.Changed(flag) {
 			s.set(flag, values...)
 		}

@@ -36,7 +36,7 @@ func TestRunTakesWhatTheConfigurationSays(t *testing.T) {
 		{"OPS", []string{"-c", "c.json"}, 0, []string{`args ["true" "one"]`}, "c.json: RunConfig.Vga: there is no screen"},
 		{"unknown member", []string{"-c", "bad.json"}, 125, nil, `bad.json:2: unknown member "Prog"`},
 		{"no program", []string{"-c", "none.yaml"}, 125, nil, "names no program"},
-		{"bad size", []string{"-c", "size.yaml"}, 125, nil, "size.yaml: invalid argument \"much\""},
+		{"bad size", []string{"-c", "size.yaml"}, 125, nil, "size.yaml: --memory: \"much\" is no size"},
 		{"no file", []string{"-c", "no"}, 125, nil, "no such file"},
 		{"with -r", []string{"-c", "husk.yaml", "-r", "/"}, 125, nil, "leave out -r"},
 	} {

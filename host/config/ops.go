@@ -134,6 +134,9 @@ func parseOPS(b []byte) (*Config, error) {
 		case *json.UnmarshalTypeError:
 			e.Line = line(b, err.Offset)
 			e.Reason = fmt.Sprintf("%s is a %s, not a %s", err.Field, err.Value, err.Type)
+			if err.Field == "" {
+				e.Reason = "an object in braces is expected here, not: " + err.Value
+			}
 		}
 		return nil, e
 	}

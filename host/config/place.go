@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -67,7 +68,10 @@ func (c *Config) place(t *rootfs.Tree, what, name string, all bool) error {
 	info, err := os.Stat(host)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", what, err)
+		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return fmt.Errorf("%s: %s: %w", what, host, err)
 	case all && !info.IsDir():
 		return fmt.Errorf("%s: %s is not a directory", what, host)
 	case !all && info.IsDir():

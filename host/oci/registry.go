@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -112,6 +113,8 @@ func Pull(ctx context.Context, u *store.Use, ref string, im ImportOptions, o Reg
 	}
 	defer f.close()
 	var c Committed
+	var fetch []v1.Descriptor
+	total := int64(0)
 	for i, l := range mf.Layers {
 		c.Parts++
 		c.FSSize += l.Size
@@ -119,11 +122,22 @@ func Pull(ctx context.Context, u *store.Use, ref string, im ImportOptions, o Reg
 			c.Reused++
 			continue
 		}
-		if err := f.blob(l); err != nil {
+		fetch = append(fetch, l)
+		total += l.Size
+	}
+	add := func(int64) {}
+	if total > 0 {
+		add = o.Bars.Bar("pull", total)
+	}
+	for _, l := range fetch {
+		if err := f.blob(l, add); err != nil {
 			return Imported{}, registryError(r, err)
 		}
 	}
 	m := &importer{ImportOptions: im, ctx: ctx, u: u}
+	if total > 0 && (!ours(mf) || slices.ContainsFunc(fetch, func(l v1.Descriptor) bool { return l.MediaType == mediaZstd })) {
+		m.Progress = o.Bars.Bar("unpack", total)
+	}
 	if m.Limits.Bytes == 0 {
 		m.Limits = DefaultLimits
 	}
@@ -167,7 +181,7 @@ func (f *fetcher) keep(m *importer, name string, c Committed, mf *v1.Manifest, c
 			if p == nil {
 				return nil, fmt.Errorf("the layer %s is not there", l.Digest)
 			}
-			return io.NopCloser(io.NewSectionReader(p, 0, p.Have)), nil
+			return io.NopCloser(m.progress(io.NewSectionReader(p, 0, p.Have))), nil
 		})
 		if err != nil {
 			return nil, err
@@ -283,8 +297,9 @@ func because(ctx context.Context, err error) error {
 }
 
 // blob downloads one blob and checks it.
-func (f *fetcher) blob(d v1.Descriptor) error {
+func (f *fetcher) blob(d v1.Descriptor, add func(int64)) error {
 	if f.parts[d.Digest] != nil {
+		add(d.Size) // twice in one image
 		return nil
 	}
 	p, err := f.u.Partial(d.Digest)
@@ -297,7 +312,6 @@ func (f *fetcher) blob(d v1.Descriptor) error {
 			return err
 		}
 	}
-	add := f.o.Bars.Bar(store.Short(d.Digest), d.Size)
 	add(p.Have)
 	wait := firstWait
 	for idle := 0; p.Have < d.Size; {
