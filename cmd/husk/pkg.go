@@ -139,7 +139,11 @@ func (f *pkgFlags) make(ctx context.Context, stderr io.Writer, name string, pack
 	l := oci.NewLayers(ctx, u, pkgs.Limits(closure))
 	defer l.Close()
 	show, end := newBars(stderr)
-	err = pkgs.Assemble(ctx, l, cache, closure, pkgs.AssembleOptions{KeepDocs: f.docs, Bars: show, Recipe: recipe})
+	first, _, _ := strings.Cut(packages[0], "=")
+	var programs []string
+	err = pkgs.Assemble(ctx, l, cache, closure, pkgs.AssembleOptions{
+		KeepDocs: f.docs, Bars: show, Recipe: recipe, Main: first, Program: func(p string) { programs = append(programs, p) },
+	})
 	end()
 	if err != nil {
 		return "", stopped(ctx, err)
@@ -165,10 +169,19 @@ func (f *pkgFlags) make(ctx context.Context, stderr io.Writer, name string, pack
 			cfg.Config.ExposedPorts[p] = struct{}{}
 		}
 	default:
-		first, _, _ := strings.Cut(packages[0], "=")
-		if p := pkgs.Program(l.Tree, first); p != "" {
+		if p := pkgs.Program(l.Tree, first, programs); p != "" {
 			cfg.Config.Entrypoint = []string{p}
+			break
 		}
+		names := "it has none"
+		if len(programs) > 0 {
+			slices.Sort(programs)
+			names = strings.Join(programs[:min(len(programs), 5)], " ")
+			if len(programs) > 5 {
+				names += fmt.Sprintf(" and %d more", len(programs)-5)
+			}
+		}
+		fmt.Fprintf(stderr, "husk: which program of %s starts is not known: name one as the first argument (%s)\n", first, names)
 	}
 	c, err := oci.Commit(ctx, u, l.Tree, cfg, oci.CommitOptions{})
 	if err != nil {

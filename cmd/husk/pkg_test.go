@@ -17,7 +17,7 @@ import (
 )
 
 // debianOf makes a mirror in a directory and sources of apt that name it. The
-// packages are NAME/DEPENDS; each has a program of its name.
+// packages are NAME/DEPENDS; each but meta has a program of its name.
 func debianOf(t *testing.T, packages ...string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -47,11 +47,15 @@ func debianOf(t *testing.T, packages ...string) (dir string) {
 	var index strings.Builder
 	for _, p := range packages {
 		name, depends, _ := strings.Cut(p, "/")
+		file := "./usr/bin/" + name
+		if name == "meta" {
+			file = "./usr/share/meta"
+		}
 		b := bytes.NewBufferString("!<arch>\n")
 		for _, part := range []struct {
 			name string
 			b    []byte
-		}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", archive("./control", "Package: "+name+"\n")}, {"data.tar.gz", archive("./usr/bin/"+name, "#!"+name)}} {
+		}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", archive("./control", "Package: "+name+"\n")}, {"data.tar.gz", archive(file, "#!"+name)}} {
 			fmt.Fprintf(b, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", part.name, 0, 0, 0, "100644", len(part.b), part.b)
 			if len(part.b)%2 == 1 {
 				b.WriteByte('\n')
@@ -88,7 +92,7 @@ func debianOf(t *testing.T, packages ...string) (dir string) {
 }
 
 func TestPackagesAreFoundMadeShownAndRemoved(t *testing.T) {
-	dir := debianOf(t, "tool/libtool1 (>= 1.0)", "libtool1/", "other/missing")
+	dir := debianOf(t, "tool/libtool1 (>= 1.0)", "libtool1/", "other/missing", "meta/tool")
 	want := func(status int, words []string, args ...string) string {
 		t.Helper()
 		got, out, bad := call(args...)
@@ -118,6 +122,7 @@ func TestPackagesAreFoundMadeShownAndRemoved(t *testing.T) {
 	}
 	want(0, []string{`"/usr/bin/tool"`}, "image", "inspect", "deb/tool")
 	want(0, []string{`"name": "libtool1"`, `"versionInfo": "1.0-1"`, `"supplier": "Person: Some Body (some@example.org)"`, "pkg:deb/debian/tool@1.0-1?arch=all", "src-tool", `"algorithm": "SHA256"`}, "sbom", "deb/tool")
+	want(0, []string{"which program of meta starts is not known", "it has none", "deb/meta:latest"}, "pkg", "get", "meta")
 	want(0, []string{"deb/two:latest"}, "pkg", "create", "two", "libtool1", "tool=1.0-1", "--entrypoint", "/usr/bin/tool -x")
 	want(0, []string{"two ", "tool "}, "pkg", "list")
 	want(0, []string{`"-x"`}, "image", "inspect", "deb/two")

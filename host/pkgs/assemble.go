@@ -23,6 +23,9 @@ type AssembleOptions struct {
 	KeepDocs bool
 	Bars     oci.Bars
 	Recipe   *Recipe // may be nil
+	// Main is the package whose programs are told to Program.
+	Main    string
+	Program func(p string)
 }
 
 // Limits bound what the packages may unpack to by what the index says they do,
@@ -123,7 +126,12 @@ func add(l *oci.Layers, name string, p *Package, o AssembleOptions) ([]alternati
 	if err != nil {
 		return nil, err
 	}
-	return alternatives(control["postinst"]), unpack(l, f, st.Size(), p.Name, o.KeepDocs)
+	took := func(file string) {
+		if p.Name == o.Main && o.Program != nil && slices.Contains(programDirs, path.Dir(file)) {
+			o.Program(file)
+		}
+	}
+	return alternatives(control["postinst"]), unpack(l, f, st.Size(), p.Name, o.KeepDocs, took)
 }
 
 // settle makes the links of alternatives, the highest priority first. Where a

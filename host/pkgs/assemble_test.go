@@ -91,8 +91,19 @@ func TestPackagesBecomeARoot(t *testing.T) {
 	if status := text(tree.Lookup("/var/lib/dpkg/status")); !strings.Contains(status, "Package: server\nStatus: install ok installed\n") || !strings.Contains(status, "Maintainer: Somebody") || strings.Contains(status, "Filename") {
 		t.Errorf("status:\n%s", status)
 	}
-	if p := Program(tree, "server"); p != "/usr/bin/server" {
-		t.Errorf("program %q", p)
+	for _, c := range []struct {
+		name     string
+		programs []string
+		want     string
+	}{
+		{"server", nil, "/usr/bin/server"},
+		{"server-bin", []string{"/usr/bin/a"}, "/usr/bin/server"},
+		{"other", []string{"/usr/bin/a"}, "/usr/bin/a"},
+		{"other", []string{"/usr/bin/a", "/usr/bin/b"}, ""},
+	} {
+		if p := Program(tree, c.name, c.programs); p != c.want {
+			t.Errorf("%s starts %q", c.name, p)
+		}
 	}
 	here.sound()
 	again, err := newMachine(t).install(m.source(), recipe, "server")

@@ -108,19 +108,26 @@ func (r *Recipe) apply(t *rootfs.Tree) error {
 	return nil
 }
 
+// programDirs are where programs for users are.
+var programDirs = []string{"/usr/bin", "/usr/sbin", "/usr/games"}
+
 // Program guesses what to start of a package without a recipe: a program of
-// its name, or without what follows the name's last dash.
-func Program(t *rootfs.Tree, name string) string {
+// its name, or without what follows the name's last dash, or the only one it
+// has. It gives "" where it cannot tell.
+func Program(t *rootfs.Tree, name string, programs []string) string {
 	short := name
 	if i := strings.LastIndexByte(name, '-'); i > 0 {
 		short = name[:i]
 	}
 	for _, n := range []string{name, short, short + "d"} {
-		for _, dir := range []string{"/usr/bin", "/usr/sbin", "/usr/games"} {
+		for _, dir := range programDirs {
 			if f := t.Lookup(path.Join(dir, n)); f != nil && !f.IsDir() {
 				return path.Join(dir, n)
 			}
 		}
+	}
+	if len(programs) == 1 {
+		return programs[0]
 	}
 	return ""
 }

@@ -131,8 +131,8 @@ func inUsr(p string) string {
 }
 
 // data copies data.tar, with its paths put into /usr and without what is
-// dropped. Nothing is judged here but names: that is for who unpacks.
-func data(w io.Writer, r io.Reader, keepDocs bool) error {
+// dropped, and tells which files it took. Nothing is judged here but names: that is for who unpacks.
+func data(w io.Writer, r io.Reader, keepDocs bool, took func(p string)) error {
 	tr, tw := tar.NewReader(r), tar.NewWriter(w)
 	for {
 		h, err := tr.Next()
@@ -154,6 +154,8 @@ func data(w io.Writer, r io.Reader, keepDocs bool) error {
 		}
 		if h.Name = inUsr(p); h.Typeflag == tar.TypeDir {
 			h.Name += "/"
+		} else {
+			took("/" + h.Name)
 		}
 		if h.Typeflag == tar.TypeLink {
 			if l, ok := plainPath(h.Linkname); ok {
@@ -180,7 +182,7 @@ func plainPath(p string) (string, bool) {
 }
 
 // unpack puts a package into layers.
-func unpack(l *oci.Layers, r io.ReaderAt, size int64, name string, keepDocs bool) error {
+func unpack(l *oci.Layers, r io.ReaderAt, size int64, name string, keepDocs bool, took func(p string)) error {
 	d, err := part(r, size, "data.tar")
 	if err != nil {
 		return err
@@ -190,7 +192,7 @@ func unpack(l *oci.Layers, r io.ReaderAt, size int64, name string, keepDocs bool
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pw.CloseWithError(data(pw, d, keepDocs))
+		pw.CloseWithError(data(pw, d, keepDocs, took))
 	}()
 	err = l.Apply(pr, name)
 	pr.CloseWithError(io.ErrClosedPipe)

@@ -62,7 +62,7 @@ func FuzzDeb(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = Control(bytes.NewReader(b), int64(len(b)))
 		if d, err := part(bytes.NewReader(b), int64(len(b)), "data.tar"); err == nil {
-			_ = data(io.Discard, io.LimitReader(d, 1<<20), false)
+			_ = data(io.Discard, io.LimitReader(d, 1<<20), false, func(string) {})
 			d.Close()
 		}
 	})
