@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,27 @@ func TestRunTakesWhatTheConfigurationSays(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestSettingsOfACardImplyANetwork(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.json")
+	for text, want := range map[string]string{
+		`{"Program": "true", "NameServers": ["9.9.9.9"]}`:                                "user",
+		`{"Program": "true", "RunConfig": {"IPAddress": "10.1.2.3"}}`:                    "user",
+		`{"Program": "true", "RunConfig": {"IPAddress": "10.1.2.3", "TapName": "tap7"}}`: "tap=tap7",
+		`{"Program": "true", "RunConfig": {"Memory": "64m"}}`:                            "",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		flags := runCommand(os.Stdin).Flags()
+		if _, _, err := configured(flags, file, nil, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if nets, err := flags.GetStringArray("net"); err != nil || strings.Join(nets, ",") != want {
+			t.Errorf("%s: %q (%v)", text, nets, err)
+		}
 	}
 }
 
