@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"husk/test/command"
 )
 
 // patience is how long one machine may take; under TCG on a busy host
@@ -29,29 +31,8 @@ var patience = time.Duration(size(90, 600)) * time.Second
 // husk is the command under test.
 func husk(t *testing.T) string {
 	t.Helper()
-	bin := os.Getenv("HUSK")
-	if bin == "" {
-		var err error
-		if bin, err = filepath.Abs("../../bin/husk"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat("../../host/embedded/files/kernel-net.elf"); err != nil {
-			t.Skip("no kernel: run make")
-		}
-	}
-	if _, err := os.Stat(bin); err != nil {
-		if os.Getenv("HUSK") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no command: run make")
-	}
-	// The first run after a boot of the host may say which accelerator it
-	// found.
-	firstRun.Do(func() { _ = exec.Command(bin, "run", "true").Run() })
-	return bin
+	return command.Quiet(t)
 }
-
-var firstRun sync.Once
 
 // guest builds the program for the machines, once.
 func guest(t *testing.T) string {

@@ -216,7 +216,8 @@ func (b *builder) card(id string, c *vmm.Card) {
 	case c.User != nil:
 		b.add("-netdev", userNetwork(id, c.User))
 	case c.Stream != nil:
-		b.add("-netdev", "stream,id="+id+",server=off,addr.type=fd,addr.str="+b.fd(c.Stream))
+		// Not "stream", which QEMU has since 7.2 alone.
+		b.add("-netdev", "socket,id="+id+",fd="+b.fd(c.Stream))
 	case len(c.Tap) == 1:
 		b.add("-netdev", "tap,id="+id+",fd="+b.fd(c.Tap[0]))
 	default:
