@@ -31,21 +31,15 @@ type autoInterface struct {
 	heard  func(inet.Discovery)
 }
 
-// listenToRouters prepares an interface that is down still: it gets a
-// link-local address, and hears of IPv6's routers as soon as it is up.
+// listenToRouters prepares an interface that is down still to hear of IPv6's
+// routers as soon as it is up.
 func listenToRouters(i *inet.Interface) error {
 	a := &autoInterface{i: i}
 	if err := inet.Autoconfigure(i, func(d inet.Discovery) { a.discovered(d) }); err != nil {
 		return err
 	}
 	auto.list = append(auto.list, a)
-	err := inet.AddAddress(i, inet.Address{
-		IP: inet.LinkLocalOf(i.Snapshot().Hardware), Bits: 64, Scope: unix.RT_SCOPE_LINK, Flags: unix.IFA_F_PERMANENT,
-	})
-	if err == unix.EEXIST {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // askForAddresses begins to ask. The program does not wait for an answer,

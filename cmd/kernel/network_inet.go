@@ -3,7 +3,9 @@
 package main
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -51,7 +53,7 @@ func (m *machine) configureNetwork() error {
 		card.Broken = func() { m.lostCard(c.Name) }
 		i, err := inet.AddLink(c.Name, card)
 		if err == nil && k < len(n.Interfaces) {
-			err = m.setInterface(i, &c)
+			err = setInterface(i, &c)
 		}
 		if err != nil {
 			return wrap("set up the network interface "+c.Name, err)
@@ -77,7 +79,7 @@ func (m *machine) lostCard(name string) {
 }
 
 // setInterface gives an interface what the specification says.
-func (m *machine) setInterface(i *inet.Interface, c *spec.Interface) error {
+func setInterface(i *inet.Interface, c *spec.Interface) error {
 	if c.MTU != 0 {
 		if err := inet.SetMTU(i, c.MTU); err != nil {
 			return wrap("MTU "+strconv.Itoa(c.MTU), err)
@@ -85,6 +87,14 @@ func (m *machine) setInterface(i *inet.Interface, c *spec.Interface) error {
 	}
 	if c.Auto {
 		if err := listenToRouters(i); err != nil {
+			return err
+		}
+	}
+	if c.Auto || slices.ContainsFunc(c.Addresses, func(a string) bool { return strings.Contains(a, ":") }) {
+		err := inet.AddAddress(i, inet.Address{
+			IP: inet.LinkLocalOf(i.Snapshot().Hardware), Bits: 64, Scope: unix.RT_SCOPE_LINK, Flags: unix.IFA_F_PERMANENT,
+		})
+		if err != nil && err != unix.EEXIST {
 			return err
 		}
 	}
@@ -131,6 +141,8 @@ func addRoute(i *inet.Interface, to, gateway string) error {
 		r.Gateway, r.Scope = ip, unix.RT_SCOPE_UNIVERSE
 		if ip.Is4() {
 			r.Dst = inet.IP4(0, 0, 0, 0)
+		} else {
+			r.Metric = 1024 // what Linux gives to who names none
 		}
 	}
 	if to != "" {

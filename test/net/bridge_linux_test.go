@@ -33,10 +33,13 @@ func namespace(t *testing.T) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Skip("no network namespace: ", err)
 	}
-	if out, err := exec.Command("ip", "tuntap", "add", "dev", "probe", "mode", "tap").CombinedOutput(); err != nil {
-		t.Skipf("no tap devices in a network namespace: %v: %s", err, out)
+	for _, what := range []string{"tuntap add dev probe0 mode tap", "link add probe1 type bridge", "link set probe0 master probe1"} {
+		if out, err := exec.Command("ip", strings.Fields(what)...).CombinedOutput(); err != nil {
+			t.Skipf("no taps or bridges in a network namespace: %v: %s", err, out)
+		}
 	}
-	ip(t, "link del probe")
+	ip(t, "link del probe0")
+	ip(t, "link del probe1")
 	ip(t, "link set lo up")
 }
 
