@@ -1,6 +1,7 @@
 package inet
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -342,7 +343,10 @@ func AddAddress(i *Interface, a Address) error {
 	if a.Label == "" && a.IP.Is4() {
 		a.Label = i.name
 	}
-	i.addresses = append(i.addresses[:len(i.addresses):len(i.addresses)], a)
+	if i.primary(&a) != nil {
+		a.Flags |= unix.IFA_F_SECONDARY
+	}
+	i.addresses = slices.Insert(slices.Clone(i.addresses), i.place(&a), a)
 	s := config.stack
 	config.Unlock()
 	if i.Link != nil && s != nil {
@@ -381,6 +385,53 @@ func (i *Interface) addPrefix(a *Address) error {
 	return nil
 }
 
+// place is where Linux would list a new address: of IPv4 the first of their
+// networks come before the others, of IPv6 those of wider scope, the newest
+// first. config is held.
+func (i *Interface) place(a *Address) int {
+	at := 0
+	switch {
+	case a.Flags&unix.IFA_F_SECONDARY != 0:
+		return len(i.addresses)
+	case a.IP.Is4():
+		for k := range i.addresses {
+			if o := &i.addresses[k]; o.IP.Is4() && o.Flags&unix.IFA_F_SECONDARY == 0 && a.Scope <= o.Scope {
+				at = k + 1
+			}
+		}
+		return at
+	}
+	for at = range i.addresses {
+		if o := &i.addresses[at]; !o.IP.Is4() && reach6(&a.IP) >= reach6(&o.IP) {
+			return at
+		}
+	}
+	return len(i.addresses)
+}
+
+// reach6 is the scope of an address as multicast's are numbered (RFC 4291).
+func reach6(ip *IP) int {
+	switch {
+	case ip.Loopback():
+		return 1
+	case ip.LinkLocal():
+		return 2
+	}
+	return 14
+}
+
+// primary is the first address of a's network, if a is of IPv4 and is not it;
+// the others of the network are secondary. config is held.
+func (i *Interface) primary(a *Address) *Address {
+	for k := range i.addresses {
+		o := &i.addresses[k]
+		if a.IP.Is4() && o.IP.Is4() && o.IP != a.IP && o.Bits == a.Bits && o.Flags&unix.IFA_F_SECONDARY == 0 && a.IP.Within(&o.IP, o.Bits) {
+			return o
+		}
+	}
+	return nil
+}
+
 // drop forgets an address and returns it. config is held.
 func (i *Interface) drop(ip IP) (Address, bool) {
 	for k, a := range i.addresses {
@@ -399,7 +450,18 @@ func RemoveAddress(i *Interface, ip IP) error {
 	a, ok := i.drop(ip)
 	s := config.stack
 	var gone []Route
+	// A network goes with its first address, and so do its other addresses.
+	keep := i.primary(&a) != nil
+	var others []IP
+	for _, o := range i.addresses {
+		if ok && !keep && o.Flags&unix.IFA_F_SECONDARY != 0 && o.Bits == a.Bits && o.IP.Within(&a.IP, a.Bits) {
+			others = append(others, o.IP)
+		}
+	}
 	for _, r := range config.routes {
+		if keep && r.Source != ip {
+			continue
+		}
 		if r.Index == i.Index && (r.Source == ip || r.Protocol == unix.RTPROT_KERNEL && r.Bits == a.Bits && ip.Within(&r.Dst, r.Bits)) {
 			gone = append(gone, r)
 		}
@@ -416,6 +478,11 @@ func RemoveAddress(i *Interface, ip IP) error {
 	tell(Change{Removed: true, Interface: i, Address: &a})
 	for _, r := range gone {
 		if err := RemoveRoute(r); err != nil && err != unix.ESRCH {
+			return err
+		}
+	}
+	for _, o := range others {
+		if err := RemoveAddress(i, o); err != nil && err != unix.EADDRNOTAVAIL {
 			return err
 		}
 	}

@@ -724,6 +724,13 @@ static void changes(void) {
 	addr("too long", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, "10.1.2.4", 33);
 	addr("six", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, "fd00::1", 129);
 	show_addresses();
+	addr("second", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, "10.1.2.4", 24);
+	addr("other length", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, "10.1.2.5", 25);
+	show_addresses();
+	addr("remove first", RTM_DELADDR, 0, "10.1.2.3", 24);
+	show_addresses();
+	addr("remove other", RTM_DELADDR, 0, "10.1.2.5", 25);
+	addr("add", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, "10.1.2.3", 24);
 	struct sockaddr_in a = {AF_INET, 0};
 	int t = socket(AF_INET, SOCK_DGRAM, 0);
 	inet_pton(AF_INET, "10.1.2.3", &a.sin_addr);
