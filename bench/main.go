@@ -26,6 +26,7 @@ func main() {
 	flag.BoolVar(&o.check, "check", false, "compare instructions with bench/baseline.txt and fail on a regression")
 	flag.BoolVar(&o.record, "record", false, "write bench/baseline.txt")
 	flag.IntVar(&o.boots, "boots", 11, "boots of each kind for wall-clock times; 0 leaves them out")
+	flag.BoolVar(&o.net, "net", false, "measure servers over the network instead")
 	flag.Parse()
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -36,6 +37,7 @@ func main() {
 type options struct {
 	husk, build   string
 	check, record bool
+	net           bool
 	boots         int
 }
 
@@ -43,6 +45,9 @@ type options struct {
 const timeout = 10 * time.Minute
 
 func run(ctx context.Context, o options) error {
+	if o.net {
+		return measureNet(ctx, os.Stdout, o)
+	}
 	programs, err := build(ctx, o.build)
 	if err != nil {
 		return err

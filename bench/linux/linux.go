@@ -60,6 +60,15 @@ func Kernel(ctx context.Context, dir string) (string, error) {
 // Initramfs writes an initramfs with the given programs, of which init is the
 // first process, and what dynamic ones need, and returns its path.
 func Initramfs(dir, init string, programs ...string) (string, error) {
+	files, err := collect(init, programs...)
+	if err != nil {
+		return "", err
+	}
+	return writeInitramfs(filepath.Join(dir, "initramfs"), files)
+}
+
+// collect reads the programs and what dynamic ones need.
+func collect(init string, programs ...string) ([]file, error) {
 	files := []file{{name: "dev", mode: 0o40755}}
 	add := func(name, path string) error {
 		data, err := os.ReadFile(path)
@@ -70,16 +79,16 @@ func Initramfs(dir, init string, programs ...string) (string, error) {
 		return nil
 	}
 	if err := add("init", init); err != nil {
-		return "", err
+		return nil, err
 	}
 	seen := map[string]bool{}
 	for _, p := range programs {
 		if err := add(filepath.Base(p), p); err != nil {
-			return "", err
+			return nil, err
 		}
 		needs, err := libraries(p)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		for _, path := range needs {
 			for i, c := range path[1:] {
@@ -93,11 +102,14 @@ func Initramfs(dir, init string, programs ...string) (string, error) {
 			}
 			seen[path] = true
 			if err := add(path[1:], path); err != nil {
-				return "", err
+				return nil, err
 			}
 		}
 	}
-	path := filepath.Join(dir, "initramfs")
+	return files, nil
+}
+
+func writeInitramfs(path string, files []file) (string, error) {
 	out, err := os.Create(path)
 	if err != nil {
 		return "", err
@@ -109,8 +121,8 @@ func Initramfs(dir, init string, programs ...string) (string, error) {
 	return path, out.Close()
 }
 
-// libraries returns what a program links to, its interpreter first; nothing
-// for a static one.
+// libraries returns what a program links to, and those to others, its
+// interpreter first; nothing for a static one.
 func libraries(program string) ([]string, error) {
 	f, err := elf.Open(program)
 	if err != nil {
@@ -126,19 +138,35 @@ func libraries(program string) ([]string, error) {
 		return nil, err
 	}
 	needs := []string{strings.TrimRight(string(text), "\x00")}
-	names, err := f.ImportedLibraries()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		for _, folder := range []string{"/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
-			if path := filepath.Join(folder, name); regular(path) {
-				needs = append(needs, path)
-				break
+	known := map[string]bool{}
+	for queue := []string{program}; len(queue) > 0; queue = queue[1:] {
+		names, err := imported(queue[0])
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if known[name] {
+				continue
+			}
+			known[name] = true
+			for _, folder := range []string{"/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
+				if path := filepath.Join(folder, name); regular(path) {
+					needs, queue = append(needs, path), append(queue, path)
+					break
+				}
 			}
 		}
 	}
 	return needs, nil
+}
+
+func imported(path string) ([]string, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ImportedLibraries()
 }
 
 func regular(path string) bool {
@@ -148,12 +176,15 @@ func regular(path string) bool {
 
 // Run boots the kernel and returns what its serial port said.
 func Run(ctx context.Context, kernel, initramfs string, extra ...string) (string, error) {
-	args := append([]string{
+	return output(ctx, "", "qemu-system-x86_64", append(arguments(kernel, initramfs), extra...)...)
+}
+
+func arguments(kernel, initramfs string) []string {
+	return []string{
 		"-M", "q35", "-cpu", "max", "-accel", "tcg", "-m", "512", "-nodefaults", "-no-user-config", "-no-reboot",
 		"-display", "none", "-serial", "stdio", "-kernel", kernel, "-initrd", initramfs,
 		"-append", "console=ttyS0 quiet panic=-1",
-	}, extra...)
-	return output(ctx, "", "qemu-system-x86_64", args...)
+	}
 }
 
 func output(ctx context.Context, dir, name string, args ...string) (string, error) {
