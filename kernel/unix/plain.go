@@ -25,7 +25,7 @@ func (s *sock) ReadPlain(as *mm.AddressSpace, a mm.Addr, n int, w *wait.Waiter) 
 	} else if e.next != nil && len(b) < n {
 		b = nil
 	}
-	if e.rights != nil || len(b) == 0 {
+	if e.rights != nil || e == s.urgent || len(b) == 0 {
 		s.mu.Unlock()
 		return 0
 	}
