@@ -391,15 +391,19 @@ func (s *tcp) Ioctl(c vfs.Caller, f *vfs.File, request uint32, arg uintptr) (uin
 // appendTime appends a control message with the time of arrival in the form
 // that the socket asks for.
 func (s *sock) appendTime(p []byte, ns int64) []byte {
-	var v [16]byte
+	var v [48]byte // struct scm_timestamping, whose first time is software's
 	binary.NativeEndian.PutUint64(v[:], uint64(ns/clock.Second))
 	switch {
 	case s.stampNano():
 		binary.NativeEndian.PutUint64(v[8:], uint64(ns%clock.Second))
-		return appendControl(p, unix.SOL_SOCKET, s.stampType(), v[:])
+		p = appendControl(p, unix.SOL_SOCKET, s.stampType(), v[:16])
 	case s.stampMicro():
 		binary.NativeEndian.PutUint64(v[8:], uint64(ns%clock.Second/1000))
-		return appendControl(p, unix.SOL_SOCKET, s.stampType(), v[:])
+		p = appendControl(p, unix.SOL_SOCKET, s.stampType(), v[:16])
+	}
+	if s.stampSoftware() {
+		binary.NativeEndian.PutUint64(v[8:], uint64(ns%clock.Second))
+		p = appendControl(p, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, v[:])
 	}
 	return p
 }
@@ -411,8 +415,14 @@ const (
 	soTimestampNSNew = 64
 )
 
-func (s *sock) stamps() bool     { return s.stampMicro() || s.stampNano() }
+func (s *sock) stamps() bool     { return s.stampMicro() || s.stampNano() || s.stampSoftware() }
 func (s *sock) stampMicro() bool { return s.Flag(unix.SO_TIMESTAMP) || s.Flag(soTimestampNew) }
+
+// stampSoftware: what arrives has a time, and the program wants it.
+func (s *sock) stampSoftware() bool {
+	const want = unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
+	return s.Timestamping()&want == want
+}
 
 func (s *sock) stampNano() bool {
 	return s.Flag(unix.SO_TIMESTAMPNS) || s.stampNanoNew.Load()

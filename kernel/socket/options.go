@@ -92,6 +92,9 @@ func (o *Options) Mark() int32 { return o.mark.Load() }
 // Priority is SO_PRIORITY.
 func (o *Options) Priority() int32 { return o.priority.Load() }
 
+// Timestamping is SO_TIMESTAMPING.
+func (o *Options) Timestamping() int32 { return o.timestamping.Load() }
+
 // SetPriority sets SO_PRIORITY, as IP_TOS does.
 func (o *Options) SetPriority(n int32) { o.priority.Store(n) }
 

@@ -113,6 +113,25 @@ static void datagrams(void) {
 	S(set(s, SOL_SOCKET, SO_LOCK_FILTER, 0));
 	S(set(s, SOL_SOCKET, SO_LOCK_FILTER, 1));
 	close(s);
+	// Times of arrival.
+	s = socket(AF_INET, SOCK_DGRAM, 0);
+	a.sin_port = 0;
+	bind(s, (void *)&a, sizeof a);
+	n = sizeof a;
+	getsockname(s, (void *)&a, &n);
+	connect(s, (void *)&a, sizeof a);
+	int stamps[] = {0, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING};
+	for (int i = 0; i < COUNT(stamps); i++) {
+		if (i) S(set(s, SOL_SOCKET, stamps[i], i == 3 ? 0x18 : 1));
+		send(s, "x", 1, 0);
+		char control[200];
+		struct iovec v = {b, sizeof b};
+		struct msghdr m = {0, 0, &v, 1, control, sizeof control};
+		S(recvmsg(s, &m, MSG_DONTWAIT));
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+			printf("level %d type %d length %d time %d\n", c->cmsg_level, c->cmsg_type, (int)c->cmsg_len, *(long *)CMSG_DATA(c) > 1000000000);
+	}
+	close(s);
 	int v[2];
 	socketpair(AF_UNIX, SOCK_DGRAM, 0, v);
 	struct sock_filter first[] = {{BPF_LD | BPF_B | BPF_ABS, 0, 0, 0}, {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 'x'}, {BPF_RET | BPF_K, 0, 0, 0}, {BPF_RET | BPF_K, 0, 0, 2}};
