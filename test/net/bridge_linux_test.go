@@ -101,7 +101,7 @@ func TestMachinesTalkAcrossABridge(t *testing.T) {
 			return
 		}
 		b := start(t, []string{"--net", "bridge=br0", "--ip", "10.7.0.3/24", "--cpus", "2", "--machine", "q35"},
-			fmt.Sprintf("send:tcp:10.7.0.2:9:%d", size(2<<20, 200<<20)), "send:udp:10.7.0.2:9:3", "tell:10.7.0.2:9")
+			fmt.Sprintf("send:tcp:10.7.0.2:9:%d", size(2<<20, 24<<20)), "send:udp:10.7.0.2:9:3", "tell:10.7.0.2:9")
 		b.expect("same", "same", "told")
 		b.end()
 		a.expect("told")
