@@ -101,8 +101,10 @@ func (c *Client) newTransaction() {
 
 // acquire finds a server and gets a lease; false is for Quit.
 func (c *Client) acquire() (*Lease, bool) {
+	// One exchange for all that is sent again: the answer to the first may
+	// come after the second was sent.
+	c.newTransaction()
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
-		c.newTransaction()
 		m := message{kind: discover, xid: c.xid, mac: c.MAC, hostname: c.Hostname, toMAC: broadcast, to: inet.IP4(255, 255, 255, 255)}
 		c.Send(m.frame())
 		offered, ok := c.await(wait, offer)
