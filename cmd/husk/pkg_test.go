@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -141,6 +142,22 @@ func TestPackagesAreFoundMadeShownAndRemoved(t *testing.T) {
 	want(125, []string{"--mirror"}, "pkg", "get", "tool", "--apt", t.TempDir())
 	if status, out, bad := call("image", "verify"); status != 0 {
 		t.Errorf("%s%s", out, bad)
+	}
+}
+
+func TestManyMakeTheSamePackageAtOnce(t *testing.T) {
+	debianOf(t, "tool/libtool1", "libtool1/")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if status, out, bad := call("pkg", "get", "tool"); status != 0 || out != "deb/tool:latest\n" {
+				t.Errorf("status %d\n%s%s", status, out, bad)
+			}
+		})
+	}
+	wg.Wait()
+	if status, out, bad := call("image", "verify"); status != 0 || !strings.HasPrefix(out, "1 image, 3 blobs") {
+		t.Errorf("status %d\n%s%s", status, out, bad)
 	}
 }
 
