@@ -192,6 +192,7 @@ func (s *udp) emit(c vfs.Caller, d *datagram, h *hints) error {
 	s.outgoing(d, h)
 	if w.inside {
 		defer net.Unlock()
+		countLo(len(d.data) + udpHeaders)
 		if loTapped() && s.kind == kindUDP {
 			showDatagram(d, &h.to)
 		}

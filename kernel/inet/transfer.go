@@ -129,6 +129,7 @@ func (s *tcp) transmit(c vfs.Caller, b *mm.Buffer, flags int) (int, error) {
 		err = nil
 	}
 	s.sent.Add(uint64(done))
+	countLo(done + tcpHeaders)
 	return done, err
 }
 
