@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -45,7 +46,7 @@ type wire struct {
 	// Frames of these ports of the wire's stack are dropped.
 	cut map[uint16]bool
 
-	lease    uint32 // seconds that the DHCP server grants
+	renew    uint32 // seconds after which the DHCP server wants to be asked again
 	requests chan bool
 	router   bool
 
@@ -74,7 +75,7 @@ var (
 func newWire(t *testing.T, mtu uint32) *wire {
 	t.Helper()
 	w := &wire{
-		t: t, path: filepath.Join(t.TempDir(), "wire"), lease: 3600, requests: make(chan bool, 100),
+		t: t, path: filepath.Join(t.TempDir(), "wire"), renew: 1800, requests: make(chan bool, 100),
 		rand: rand.New(rand.NewSource(1)), far: channel.New(4096, mtu, hereMAC),
 	}
 	w.stack = stack.New(stack.Options{
@@ -241,7 +242,8 @@ func (w *wire) dhcp(frame []byte) []byte {
 	ip := here4.As4()
 	p = append(p, 53, 1, answer, 54, 4, ip[0], ip[1], ip[2], ip[3], 1, 4, 255, 255, 255, 0, 3, 4, ip[0], ip[1], ip[2], ip[3])
 	p = append(p, 6, 4, 10, 6, 0, 53, 15, 9, 'w', 'i', 'r', 'e', '.', 't', 'e', 's', 't', 51, 4)
-	p = append(binary.BigEndian.AppendUint32(p, w.lease), 255)
+	p = append(binary.BigEndian.AppendUint32(p, 3600), 58, 4)
+	p = append(binary.BigEndian.AppendUint32(p, w.renew), 255)
 	copy(p, frame[6:12])
 	copy(p[6:], hereMAC)
 	p[12] = 8
@@ -343,6 +345,7 @@ func (w *wire) exchange(port uint16, n int) {
 		return
 	}
 	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
 	data := make([]byte, n)
 	rand.New(rand.NewSource(int64(n))).Read(data)
 	go func() {
@@ -368,7 +371,7 @@ func (w *wire) tell(port uint16) {
 
 func TestAddressesAreAskedForAndKept(t *testing.T) {
 	w := newWire(t, 1500)
-	w.lease, w.router = 4, true
+	w.renew, w.router = 1, true
 	w.echo(here4, ipv4.ProtocolNumber, 7)
 	w.echo(here6, ipv6.ProtocolNumber, 7)
 	b := start(t, []string{"--net", "socket=" + w.path, "--mac", "02:00:00:00:00:07", "--hostname", "box"},
@@ -380,7 +383,11 @@ func TestAddressesAreAskedForAndKept(t *testing.T) {
 	}
 	for range 2 {
 		for renewed := false; !renewed; {
-			renewed = <-w.requests
+			select {
+			case renewed = <-w.requests:
+			case <-b.ended:
+				t.Fatalf("%v: %s", b.cmd.ProcessState, b.stderr.String())
+			}
 		}
 	}
 	w.tell(9)
@@ -443,6 +450,7 @@ func TestPeersThatMisbehave(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
+	_ = slow.SetDeadline(time.Now().Add(patience))
 	data := bytes.Repeat([]byte("slow and steady "), size(4<<20, 64<<20)/16)
 	sent := make(chan error, 1)
 	go func() {
