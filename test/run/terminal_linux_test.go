@@ -90,6 +90,21 @@ func (s *session) expect(want string) {
 
 func (s *session) press(keys string) { _, _ = io.WriteString(s.keyboard, keys) }
 
+// raw waits until each byte goes through the terminal as it is typed: until
+// the command has it.
+func (s *session) raw() {
+	s.t.Helper()
+	for late := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		a, err := unix.IoctlGetTermios(int(s.keyboard.Fd()), unix.TCGETS)
+		if err != nil || time.Now().After(late) {
+			s.t.Fatalf("the terminal does not become raw: %v, after %q", err, s.seen.String())
+		}
+		if a.Lflag&unix.ICANON == 0 {
+			return
+		}
+	}
+}
+
 func (s *session) end(status int) {
 	s.t.Helper()
 	go func() { _, _ = io.Copy(io.Discard, s.screen) }()
@@ -175,6 +190,7 @@ func TestTerminalStopAndContinueReachTheShellOutside(t *testing.T) {
 	s.expect("one\r\none\r\n")
 	s.press("\x1a")
 	s.expect("status 148\r\nrestored\r\n")
+	s.raw()
 	s.press("two\r")
 	s.expect("two\r\ntwo\r\n")
 	s.press("\x04")

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,8 +268,10 @@ static void timers(void) {
 
 static void none(int s) {}
 
+// poker goes on until the call is over: the first may come before it.
+static atomic_int over;
 static void *poker(void *p) {
-	for (int k = 0; k < 3; k++) {
+	while (!over) {
 		naps(40);
 		pthread_kill(*(pthread_t *)p, SIGUSR1);
 	}
@@ -285,7 +288,7 @@ static void restarts(void) {
 	struct pollfd f = {p[0], POLLIN};
 	pthread_t self = pthread_self(), th;
 	unsigned word = 0;
-#define HIT(flag, ...) do { struct sigaction a = {.sa_handler = none, .sa_flags = flag}; sigaction(SIGUSR1, &a, 0); pthread_create(&th, 0, poker, &self); errno = 0; long r = (long)(__VA_ARGS__); int e = errno; pthread_join(th, 0); printf("%s %s = %ld %s\n", flag ? "restart" : "plain", #__VA_ARGS__, r, e ? strerrorname_np(e) : ""); } while (0)
+#define HIT(flag, ...) do { struct sigaction a = {.sa_handler = none, .sa_flags = flag}; sigaction(SIGUSR1, &a, 0); over = 0; pthread_create(&th, 0, poker, &self); errno = 0; long r = (long)(__VA_ARGS__); int e = errno; over = 1; pthread_join(th, 0); printf("%s %s = %ld %s\n", flag ? "restart" : "plain", #__VA_ARGS__, r, e ? strerrorname_np(e) : ""); } while (0)
 	for (int flag = 0; flag <= SA_RESTART; flag += SA_RESTART) {
 		HIT(flag, nanosleep(&t, &rem));
 		printf("remains %d\n", rem.tv_sec * 1000 + rem.tv_nsec > 1000);
@@ -300,7 +303,7 @@ static void restarts(void) {
 		HIT(flag, ({ sigset_t m; sigemptyset(&m); sigaddset(&m, SIGUSR2); sigtimedwait(&m, 0, &t); }));
 		HIT(flag, ({ int pid = fork(); if (!pid) { naps(flag ? 200 : 5000); _exit(0); } int r = waitpid(pid, 0, 0); if (r < 0) { int e = errno; kill(pid, SIGKILL); waitpid(pid, 0, 0); errno = e; } r > 0; }));
 		HIT(flag, ({ int pid = fork(); if (!pid) { naps(flag ? 200 : 5000); write(p[1], "x", 1); _exit(0); } int r = read(p[0], b, 1); int e = errno; if (r < 0) kill(pid, SIGKILL); waitpid(pid, 0, 0); errno = e; r; }));
-		HIT(flag, ({ int pid = fork(); if (!pid) { struct flock l = {F_WRLCK}; int d = open("/tmp/lockfile", O_CREAT | O_RDWR, 0600); fcntl(d, F_SETLK, &l); write(p[1], "x", 1); naps(flag ? 250 : 5000); _exit(0); } read(p[0], b, 1); struct flock l = {F_WRLCK}; int d = open("/tmp/lockfile", O_CREAT | O_RDWR, 0600); int r = fcntl(d, F_SETLKW, &l), e = errno; if (r < 0) kill(pid, SIGKILL); close(d); waitpid(pid, 0, 0); errno = e; r; }));
+		HIT(flag, ({ int pid = fork(); if (!pid) { struct flock l = {F_WRLCK}; int d = open("/tmp/lockfile", O_CREAT | O_RDWR, 0600); fcntl(d, F_SETLK, &l); write(p[1], "x", 1); naps(flag ? 250 : 5000); _exit(0); } while (read(p[0], b, 1) < 0); struct flock l = {F_WRLCK}; int d = open("/tmp/lockfile", O_CREAT | O_RDWR, 0600); int r = fcntl(d, F_SETLKW, &l), e = errno; if (r < 0) kill(pid, SIGKILL); close(d); waitpid(pid, 0, 0); errno = e; r; }));
 	}
 	t = (struct timespec){0, 200000000};
 	// a stop and continue that nobody handles is not seen
