@@ -23,4 +23,4 @@ func (r *run) suspend() {}
 func (r *run) stopped(int) { r.send(&spec.Message{Type: spec.TypeSignal, Signal: 18}) }
 
 // awaitKeys is for Linux alone.
-func awaitKeys(io.Reader) {}
+func awaitKeys(io.Reader) func() { return func() {} }

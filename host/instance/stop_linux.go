@@ -46,18 +46,20 @@ func parentOf(pid int) int {
 	return n
 }
 
-// awaitKeys waits until a terminal has something to read. A read that is under
-// way when we are continued in the background would stop us again, before we
-// can serve the signal that came with it; to wait does not.
-func awaitKeys(terminal io.Reader) {
+// awaitKeys returns what waits until a terminal has something to read. A read
+// that is under way when we are continued in the background would stop us
+// again, before we can serve the signal that came with it; to wait does not.
+func awaitKeys(terminal io.Reader) func() {
 	f, ok := terminal.(*os.File)
 	if !ok {
-		return
+		return func() {}
 	}
-	for {
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, -1)
-		if err != unix.EINTR {
-			return
+	keys := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
+	return func() {
+		for {
+			if _, err := unix.Poll(keys, -1); err != unix.EINTR {
+				return
+			}
 		}
 	}
 }

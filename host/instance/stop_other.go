@@ -22,4 +22,4 @@ func sendStop(pid int, sig syscall.Signal) (restore func()) {
 func parentOf(int) int { return 0 }
 
 // awaitKeys is for Linux alone: not every poll(2) knows terminals.
-func awaitKeys(io.Reader) {}
+func awaitKeys(io.Reader) func() { return func() {} }

@@ -93,10 +93,12 @@ func (r *run) pumpStdin() {
 	}
 	var total uint64
 	buf := make([]byte, bufferSize)
+	await := func() {}
+	if r.Size != nil {
+		await = awaitKeys(r.Stdin)
+	}
 	for {
-		if r.Size != nil {
-			awaitKeys(r.Stdin)
-		}
+		await()
 		n, err := r.Stdin.Read(buf)
 		if n > 0 {
 			if _, err := r.input.Write(buf[:n]); err != nil {
