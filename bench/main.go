@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,7 +29,9 @@ func main() {
 	flag.IntVar(&o.boots, "boots", 11, "boots of each kind for wall-clock times; 0 leaves them out")
 	flag.BoolVar(&o.net, "net", false, "measure servers over the network instead")
 	flag.Parse()
-	if err := run(context.Background(), o); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) // the machines end with it
+	defer stop()
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -75,6 +75,7 @@ const (
 func New() (inet.Stack, error) {
 	n := &netstack{}
 	s := stack.New(stack.Options{
+		Clock: newClock(),
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocol,
 			// Addresses are given, and not found, unless Autoconfigure says so.
