@@ -218,7 +218,7 @@ func (t *Thread) writeFrame(b []byte, sp, fp uint64, si *SigInfo, act *SigAction
 	le.PutUint64(f[m+8*21:], mask)
 	le.PutUint64(f[m+8*22:], t.fault.addr)
 	le.PutUint64(f[m+8*23:], fp)
-	clear(f[m+8*24 : offSigmask])
+	*(*[offSigmask - m - 8*24]byte)(f[m+8*24:]) = [offSigmask - m - 8*24]byte{}
 	le.PutUint64(f[offSigmask:], mask)
 	si.encode((*[sigInfoSize]byte)(f[offSiginfo:]))
 
@@ -229,7 +229,7 @@ func (t *Thread) writeFrame(b []byte, sp, fp uint64, si *SigInfo, act *SigAction
 		le.PutUint32(w[fpSoftware+4:], uint32(n+4))
 		le.PutUint64(w[fpSoftware+8:], cpu.XCR0())
 		le.PutUint32(w[fpSoftware+16:], uint32(n))
-		clear(w[fpSoftware+20:])
+		*(*[fxsaveSize - fpSoftware - 20]byte)(w[fpSoftware+20:]) = [fxsaveSize - fpSoftware - 20]byte{}
 	}
 	le.PutUint32(x[n:], fpMagic2)
 }

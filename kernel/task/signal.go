@@ -219,7 +219,9 @@ func (q *sigQueue) take(sig int, si *SigInfo) {
 		q.set &^= sigBit(sig)
 		q.head, q.tail = nil, nil
 		*si = e.info
-		e.drop(nil)
+		if e.user != nil {
+			e.user.sigpending.Add(-1) // and is likely to be the next one's
+		}
 		q.spare = e
 		return
 	}
@@ -424,7 +426,9 @@ func (t *Thread) queue(q *sigQueue, si *SigInfo, timer *queued) error {
 			q.set |= sigBit(sig)
 			return nil
 		}
-		e.user = u
+		if e.user != u {
+			e.user = u
+		}
 	}
 	q.push(e)
 	q.set |= sigBit(sig)
