@@ -66,6 +66,7 @@ func (t *Thread) pipeCore(command string, d *coreDump, si *SigInfo) bool {
 func startHelper(path string, argv []string, stdin *vfs.File) error {
 	p := &Process{start: clock.Now(), exitSignal: int(unix.SIGCHLD), handlers: newHandlers(), adopted: true}
 	t := &Thread{Process: p}
+	t.setupWaiters()
 	p.leader = t
 	t.path.Store(&direct)
 	t.cred.Store(cred.Root())
