@@ -71,7 +71,6 @@ var netMeasurements = []struct {
 type guest struct {
 	addr  map[string]string
 	count string // file
-	stop  func()
 }
 
 func (g *guest) executed() (uint64, error) {
@@ -107,9 +106,9 @@ func measureNet(ctx context.Context, w io.Writer, o options) error {
 
 // netBench is what both kinds of guests share.
 type netBench struct {
-	dir, plugin, wrapper string
-	netserve, netinit    string
-	files                map[string]string // by their names in the guest
+	dir, plugin       string
+	netserve, netinit string
+	files             map[string]string // by their names in the guest
 }
 
 func prepareNet(ctx context.Context, o options) (*netBench, error) {
@@ -269,7 +268,7 @@ func (n *netBench) linuxGuest(ctx context.Context, results map[string]uint64) er
 	}()
 	for _, s := range services {
 		if err := g.measure(ctx, s, results); err != nil {
-			return fmt.Errorf("Linux, %s: %w", s.name, err)
+			return fmt.Errorf("in Linux, %s: %w", s.name, err)
 		}
 	}
 	return nil
