@@ -465,6 +465,11 @@ func (p *Process) queueSharedElement(si *SigInfo, timer *queued, by *Thread) err
 // taker chooses a thread for a process-wide signal: the leader if it can, else
 // any; nil when all block it. mu is held.
 func (p *Process) taker(sig int) *Thread {
+	if sig == int(unix.SIGPROF) || sig == int(unix.SIGVTALRM) {
+		if t := p.busy(sig); t != nil {
+			return t
+		}
+	}
 	if p.leader.wants(sig) {
 		return p.leader
 	}
@@ -478,6 +483,19 @@ func (p *Process) taker(sig int) *Thread {
 		}
 	}
 	return found
+}
+
+// busy chooses, of the threads that run, one that can take a signal, each in
+// its turn: a profiler wants to interrupt what uses the time. mu is held.
+func (p *Process) busy(sig int) *Thread {
+	n := len(p.threads)
+	for range n {
+		p.turn++
+		if t := p.threads[p.turn%uint(n)]; t.time.running() && t.wants(sig) {
+			return t
+		}
+	}
+	return nil
 }
 
 // queueThread sends a signal to one thread. mu is held.

@@ -69,6 +69,7 @@ type Process struct {
 	handlers  *sigHandlers
 	shared    sigQueue    // process-wide pending signals
 	sigWatch  wait.Queue  // signalfd: a signal has been queued
+	turn      uint        // of the thread that takes the next profiling signal
 	stop      stopState   // job control
 	exiting   bool        // the whole group ends, with exitStatus
 	execer    *Thread     // thread that waits for the others to end, to exec
@@ -274,6 +275,9 @@ func (c *cpuClock) pause()  { c.pauseAt(clock.Now()) }
 
 func (c *cpuClock) resumeAt(now int64) { c.word.Store((c.word.Load()>>1-now)<<1 | 1) }
 func (c *cpuClock) pauseAt(now int64)  { c.word.Store((c.word.Load()>>1 + now) << 1) }
+
+// running says whether time passes now.
+func (c *cpuClock) running() bool { return c.word.Load()&1 != 0 }
 
 func (c *cpuClock) total() int64 {
 	w := c.word.Load()
